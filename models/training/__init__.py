@@ -1,0 +1,1 @@
+"""Training: recipes, corpora, objectives and loops for every network of `models`."""

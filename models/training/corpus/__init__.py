@@ -1,0 +1,1 @@
+"""The corpus: freely licensed recordings and renders, fetched, checked, captioned and split."""
