@@ -1,0 +1,281 @@
+"""Wire types of /api/v1. Times are ISO 8601 in UTC, durations seconds, ids opaque strings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Level = Literal["track", "passage"]
+
+
+class Wire(BaseModel):
+    """Base of all request and response bodies: an unknown field in a request is an error."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+class ErrorBody(Wire):
+    code: str
+    message: str
+    details: dict[str, Any] = Field(default_factory=dict)
+    request_id: str
+
+
+class ErrorResponse(Wire):
+    """The one shape of every error."""
+
+    error: ErrorBody
+
+
+# --- tracks -----------------------------------------------------------------------------------
+
+
+class TrackMetadata(Wire):
+    """What an uploader may say about a file; it wins over the file's own tags."""
+
+    title: Annotated[str, Field(max_length=500)] | None = None
+    artist: Annotated[str, Field(max_length=500)] | None = None
+    album: Annotated[str, Field(max_length=500)] | None = None
+    genre: Annotated[str, Field(max_length=200)] | None = None
+    year: Annotated[int, Field(ge=0, le=9999)] | None = None
+    licence: Annotated[str, Field(max_length=200)] | None = None
+    attribution: Annotated[str, Field(max_length=1000)] | None = None
+    extra: dict[str, Any] | None = Field(None, description="The caller's own keys, kept as given.")
+
+
+class Track(Wire):
+    id: str
+    title: str | None
+    artist: str | None
+    album: str | None
+    genre: str | None
+    year: int | None
+    licence: str | None
+    attribution: str | None
+    extra: dict[str, Any]
+    filename: str
+    media_type: str
+    format: str | None
+    codec: str | None
+    sample_rate_hz: int | None
+    channels: int | None
+    size_bytes: int
+    sha256: str
+    duration_s: float | None
+    analysed_s: float | None = Field(description="How much of the track could be searched.")
+    state: Literal["pending", "ready", "failed"]
+    error_code: str | None
+    error_message: str | None
+    warnings: list[str]
+    added_at: datetime
+    updated_at: datetime
+
+
+class TrackPage(Wire):
+    items: list[Track]
+    total: int
+    next_cursor: str | None
+
+
+class Job(Wire):
+    id: str
+    kind: str
+    track_id: str
+    track_title: str | None
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: float = Field(ge=0, le=1)
+    attempts: int
+    max_attempts: int
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobPage(Wire):
+    items: list[Job]
+    total: int
+    next_cursor: str | None
+    counts: dict[str, int] = Field(description="Jobs per state, over all pages.")
+
+
+class UploadResult(Wire):
+    track: Track
+    job: Job | None = Field(description="The job that embeds the track; none for a known track.")
+    duplicate: bool = Field(description="The same bytes were here already.")
+
+
+class Waveform(Wire):
+    duration_s: float | None
+    peaks: list[int] = Field(description="Peak amplitude per equal slice of the track, 0 to 255.")
+
+
+# --- search -----------------------------------------------------------------------------------
+
+
+class QueryPart(Wire):
+    """A text or a stored track (whole, or the seconds start_s to end_s), with a weight."""
+
+    text: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    track_id: str | None = None
+    start_s: Annotated[float, Field(ge=0)] | None = None
+    end_s: Annotated[float, Field(gt=0)] | None = None
+    weight: Annotated[float, Field(ge=-1, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> QueryPart:
+        if (self.text is None) == (self.track_id is None):
+            raise ValueError("give either text or track_id")
+        if self.track_id is None and (self.start_s is not None or self.end_s is not None):
+            raise ValueError("start_s and end_s belong to a track_id")
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError("end_s must lie after start_s")
+        if self.weight == 0:
+            raise ValueError("a weight of 0 has no effect; leave the part out")
+        return self
+
+
+class SearchOptions(Wire):
+    level: Level = "track"
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: str | None = None
+    passages: Annotated[int, Field(ge=0, le=20)] = Field(
+        3, description="Best passages given with each track."
+    )
+    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class SearchRequest(SearchOptions):
+    query: Annotated[list[QueryPart], Field(min_length=1, max_length=16)]
+
+
+class Passage(Wire):
+    start_s: float
+    end_s: float
+    score: float
+    relevance: float | None
+
+
+class Hit(Wire):
+    """A track (or, at level passage, one passage of it) with its scores.
+
+    `score` is the raw similarity; `relevance` is its rank among reference music for this query:
+    0.99 means closer than 99 % of reference clips.
+    """
+
+    rank: int
+    score: float
+    relevance: float | None
+    track: Track
+    passages: list[Passage]
+
+
+class SearchResponse(Wire):
+    items: list[Hit]
+    next_cursor: str | None
+    level: Level
+    model_id: str
+    index_seq: int
+    approximate: bool
+    took_ms: float
+    warnings: list[str] = Field(default_factory=list)
+
+
+# --- tags and embeddings ------------------------------------------------------------------------
+
+
+class TagRequest(Wire):
+    """Which of these labels fit the track?"""
+
+    track_id: str
+    labels: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]],
+        Field(min_length=1, max_length=500),
+    ]
+    templates: Annotated[
+        list[Annotated[str, Field(min_length=2, max_length=200)]], Field(max_length=20)
+    ] = Field(default_factory=list, description="Each holds {label}; by default the bundle's own.")
+    start_s: Annotated[float, Field(ge=0)] | None = None
+    end_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class TagScore(Wire):
+    label: str
+    score: float = Field(description="Cosine similarity, as it comes from the model.")
+    relevance: float | None
+    probability: float | None = Field(description="Calibrated; null where the bundle has none.")
+
+
+class TagResponse(Wire):
+    items: list[TagScore] = Field(description="Best first.")
+    model_id: str
+
+
+class EmbeddingRequest(Wire):
+    texts: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=1000)]],
+        Field(min_length=1, max_length=256),
+    ]
+
+
+class EmbeddingResponse(Wire):
+    embeddings: list[list[float]]
+    model_id: str
+    embed_dim: int
+
+
+class AudioEmbeddingResponse(Wire):
+    mean: list[float]
+    clips: list[list[float]]
+    starts_s: list[float]
+    ends_s: list[float]
+    model_id: str
+    embed_dim: int
+
+
+# --- operation ----------------------------------------------------------------------------------
+
+
+class ModelInfo(Wire):
+    model_id: str
+    name: str
+    active: bool
+    embed_dim: int
+    sample_rate_hz: int
+    clip_s: float
+    languages: list[str]
+    licence: str
+    runtime: str
+    device: str
+
+
+class ModelList(Wire):
+    items: list[ModelInfo]
+
+
+class IndexState(Wire):
+    model_id: str
+    tracks: int = Field(description="Tracks in this process's index.")
+    clips: int
+    applied_seq: int = Field(description="The last change that this process's index holds.")
+    latest_seq: int = Field(description="The last change in SQL.")
+    engine: str
+    approximate: bool
+    snapshot_age_s: float | None
+
+
+class VerifyResult(Wire):
+    ok: bool
+    checked: int
+    missing: int
+    extra: int
+    different: int
+
+
+class Health(Wire):
+    status: Literal["ok", "starting", "failing"]
+    checks: dict[str, str] = Field(default_factory=dict)
+    version: str

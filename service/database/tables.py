@@ -1,0 +1,232 @@
+"""The SQL schema: the truth that every index is projected from.
+
+    tracks 1 ── n clips             one row and one float16 vector per 10 s clip and model
+       │   └──── n track_vectors    their mean, per model
+       └──────── n jobs             work on a track, claimed by a lease
+    index_changes                   the ordered log that indexes replay (see service/index_sync)
+    api_keys, service_state
+
+"model" means a network everywhere in this project: these classes are tables.
+Vector ids in an index: a track's is its `pk`; a clip's is `pk << 20 | position`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from service.database.types import UtcDateTime
+
+# A bare BIGINT does not count upwards by itself on SQLite; INTEGER does, and is 64 bits there.
+BigKey = BigInteger().with_variant(Integer(), "sqlite")
+JsonObject = JSON().with_variant(JSONB(), "postgresql")
+
+CLIP_BITS = 20
+"""Low bits of a clip's vector id that hold its position: up to 1,048,576 clips a track."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class TrackState(StrEnum):
+    """pending -> ready | failed; a new try of a failed track is pending again."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class JobState(StrEnum):
+    """queued -> running -> done | failed; queued or running -> cancelled.
+
+    A running job whose lease ran out is claimed again by another worker, until its attempts are
+    used up. A failed or cancelled job goes back to queued only when someone asks for it.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Track(Base):
+    """One uploaded file; `id` is public, `pk` is the number that indexes use."""
+
+    __tablename__ = "tracks"
+
+    pk: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    filename: Mapped[str] = mapped_column(String(255))
+    media_type: Mapped[str] = mapped_column(String(100))
+    format: Mapped[str | None] = mapped_column(String(50))
+    codec: Mapped[str | None] = mapped_column(String(50))
+    sample_rate_hz: Mapped[int | None] = mapped_column(Integer)
+    channels: Mapped[int | None] = mapped_column(Integer)
+    duration_s: Mapped[float | None] = mapped_column(Float)
+    analysed_s: Mapped[float | None] = mapped_column(Float)
+
+    title: Mapped[str | None] = mapped_column(String(500))
+    artist: Mapped[str | None] = mapped_column(String(500))
+    album: Mapped[str | None] = mapped_column(String(500))
+    genre: Mapped[str | None] = mapped_column(String(200))
+    year: Mapped[int | None] = mapped_column(Integer)
+    licence: Mapped[str | None] = mapped_column(String(200))
+    attribution: Mapped[str | None] = mapped_column(String(1000))
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonObject, default=dict)
+
+    state: Mapped[str] = mapped_column(String(16), default=TrackState.PENDING)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    warnings: Mapped[list[str]] = mapped_column(JsonObject, default=list)
+    peaks: Mapped[bytes | None] = mapped_column(LargeBinary)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+    jobs: Mapped[list[Job]] = relationship(back_populates="track", passive_deletes=True)
+
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'ready', 'failed')", name="state"),
+        Index("ix_tracks_added_at_pk", "added_at", "pk"),
+        Index("ix_tracks_state", "state"),
+        # Never hand out a number twice: an index may still hold the vectors of a deleted track.
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Clip(Base):
+    """One 10 s window of a track and its vector (float16, unit norm) under one model."""
+
+    __tablename__ = "clips"
+
+    track_pk: Mapped[int] = mapped_column(
+        ForeignKey("tracks.pk", ondelete="CASCADE"), primary_key=True
+    )
+    model_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    start_s: Mapped[float] = mapped_column(Float)
+    end_s: Mapped[float] = mapped_column(Float)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class TrackVector(Base):
+    """The mean of a track's clip vectors (float16, not renormalised) under one model."""
+
+    __tablename__ = "track_vectors"
+
+    track_pk: Mapped[int] = mapped_column(
+        ForeignKey("tracks.pk", ondelete="CASCADE"), primary_key=True
+    )
+    model_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    clip_count: Mapped[int] = mapped_column(Integer)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Job(Base):
+    """A unit of work on a track; claimed by lease, fenced by owner and attempt."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32), default="embed")
+    track_pk: Mapped[int] = mapped_column(ForeignKey("tracks.pk", ondelete="CASCADE"))
+    model_id: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    run_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    max_attempts: Mapped[int] = mapped_column(Integer, default=3)
+    progress: Mapped[float] = mapped_column(Float, default=0.0)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+    track: Mapped[Track] = relationship(back_populates="jobs")
+
+    __table_args__ = (
+        UniqueConstraint("kind", "track_pk", "model_id"),
+        CheckConstraint(
+            "state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"
+        ),
+        Index("ix_jobs_claim", "state", "priority", "run_at"),
+        Index("ix_jobs_created_at_id", "created_at", "id"),
+    )
+
+
+class IndexChange(Base):
+    """One publish or delete, numbered in commit order. Rows are never purged.
+
+    `seq` is given under a lock at publish time, because a PostgreSQL sequence is not commit order.
+    """
+
+    __tablename__ = "index_changes"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    op: Mapped[str] = mapped_column(String(8))
+    track_pk: Mapped[int] = mapped_column(BigInteger)
+    model_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    __table_args__ = (CheckConstraint("op IN ('publish', 'delete')", name="op"),)
+
+
+class ApiKey(Base):
+    """A key for the API: only its SHA-256 is stored."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    key_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JsonObject)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ServiceState(Base):
+    """Single values that all processes share: `active_model_id`, `index_seq`, `demo_offered`."""
+
+    __tablename__ = "service_state"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
