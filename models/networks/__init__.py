@@ -1,0 +1,1 @@
+"""The networks: Mel-RVQ, MuQ and MuQ-MuLan, with their shapes and maskings."""
