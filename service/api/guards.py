@@ -1,0 +1,128 @@
+"""What is refused before any route sees it: foreign hosts, foreign origins, bodies too large."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import CrossOrigin, UntrustedHost, response_of
+from service.errors import TooLarge
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+DRAIN_BYTES = 32 * 1024 * 1024
+DRAIN_S = 5.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that binds to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class HostGuardMiddleware:
+    """Answers only under known host names, and lets no other web site change anything.
+
+    A page elsewhere can point its own name at 127.0.0.1 (DNS rebinding) or post a form here;
+    the first carries a foreign Host, the second a foreign Origin. `hosts` None allows any host.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self.hosts is not None and _hostname(host) not in self.hosts:
+            await response_of(UntrustedHost())(scope, receive, send)
+        elif scope["method"] not in _SAFE_METHODS and _is_cross_origin(headers, host):
+            await response_of(CrossOrigin())(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_cross_origin(headers: Headers, host: str) -> bool:
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site") == "cross-site"
+    return urlsplit(origin).netloc.lower() != host.lower()
+
+
+class BodyTooLarge(HTTPException):
+    """An HTTPException, because FastAPI turns any other error of a body read into a 400."""
+
+    def __init__(self) -> None:
+        super().__init__(status_code=413)
+
+
+class BodyLimitMiddleware:
+    """Counts the body, declared and real, and answers 413 past the limit of the path."""
+
+    def __init__(self, app: ASGIApp, *, limit_bytes: Callable[[Scope], int]) -> None:
+        self.app = app
+        self.limit_bytes = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.limit_bytes(scope)
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            await drain(receive)
+            await response_of(TooLarge(limit_bytes=limit))(scope, receive, send)
+            return
+        seen = 0
+
+        async def counting_receive() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > limit:
+                    if message.get("more_body", False):
+                        await drain(receive)
+                    raise BodyTooLarge
+            return message
+
+        await self.app(scope, counting_receive, send)
+
+
+async def drain(receive: Receive) -> None:
+    """Read on for a while before refusing.
+
+    A server that answers and closes with bytes unread resets the connection, and the client
+    never sees the answer. Past the bounds it is cut off all the same.
+    """
+    seen = 0
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while seen < DRAIN_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
