@@ -165,7 +165,7 @@ class Job(Base):
     track_pk: Mapped[int] = mapped_column(ForeignKey("tracks.pk", ondelete="CASCADE"))
     model_id: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
-    priority: Mapped[int] = mapped_column(Integer, default=0)
+    priority: Mapped[int] = mapped_column(Integer, default=0)  # smaller numbers go first
     run_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -187,6 +187,7 @@ class Job(Base):
             "state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"
         ),
         Index("ix_jobs_claim", "state", "priority", "run_at"),
+        Index("ix_jobs_track_pk", "track_pk"),
         Index("ix_jobs_created_at_id", "created_at", "id"),
     )
 
@@ -224,7 +225,7 @@ class ApiKey(Base):
 
 
 class ServiceState(Base):
-    """Single values that all processes share: `active_model_id`, `index_seq`, `demo_offered`."""
+    """Single values that all processes share: `active_model_id`, `demo_offered`."""
 
     __tablename__ = "service_state"
 

@@ -1,0 +1,1 @@
+"""Alembic's scripts; `service.database.migrate` runs them."""

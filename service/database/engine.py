@@ -1,0 +1,127 @@
+"""Connections to SQLite and PostgreSQL that behave alike: explicit transactions, one clock.
+
+SQLite's driver would begin transactions by itself, late and deferred; here each transaction begins
+when the session does: reads as plain BEGIN, writes as BEGIN IMMEDIATE, so that a writer waits for
+its turn instead of failing when it upgrades from a read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event, func, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+SQLITE_BUSY_MS = 30_000
+_WRITES = "muquery_writes"
+
+
+class Database:
+    """One database and its pool; cheap to share between threads, never between processes."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = normalised_url(url)
+        self.engine = open_engine(self.url, pool_size=pool_size)
+        reading = self.engine.execution_options(postgresql_readonly=True)
+        writing = self.engine.execution_options(**{_WRITES: True})
+        self._read = sessionmaker(reading, expire_on_commit=False)
+        self._write = sessionmaker(writing, expire_on_commit=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one transaction and cannot write."""
+        with self._read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that commits at the end of the block, or rolls all of it back on an error."""
+        with self._write.begin() as session:
+            yield session
+
+    def ping(self) -> None:
+        """Raise what the driver raises when the database does not answer."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def database_now(session: Session) -> datetime:
+    """The time by the clock that all processes of this database share."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
+
+
+def lock_until_commit(session: Session, key: int) -> None:
+    """Let one transaction at a time past this point, per key; the lock ends after its commit.
+
+    SQLite needs nothing: a write session holds the only write lock from its first moment.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def normalised_url(url: str) -> URL:
+    """The URL with its driver named; `postgres://` and `postgresql://` mean psycopg 3."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError("the database must be SQLite or PostgreSQL")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ValueError("SQLite must be a file: threads and processes share it")
+    return parsed
+
+
+def open_engine(url: URL, *, foreign_keys: bool = True, **pool: Any) -> Engine:
+    """An engine with this project's connection rules; `pool` is passed on to SQLAlchemy."""
+    if url.get_backend_name() == "postgresql":
+        return sqlalchemy.create_engine(url, pool_pre_ping="poolclass" not in pool, **pool)
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(url, **pool)
+    event.listen(engine, "connect", _SqliteConnect(foreign_keys))
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+class _SqliteConnect:
+    """Prepares each new SQLite connection."""
+
+    def __init__(self, foreign_keys: bool) -> None:
+        self.foreign_keys = foreign_keys
+
+    def __call__(self, connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin in `_begin_sqlite` alone
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged upload survives a power cut
+        cursor.execute(f"PRAGMA foreign_keys = {'ON' if self.foreign_keys else 'OFF'}")
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writes else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing_connection(engine: Engine) -> Iterator[Connection]:
+    """A bare connection inside one write transaction, for migrations."""
+    with engine.execution_options(**{_WRITES: True}).begin() as connection:
+        yield connection
