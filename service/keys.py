@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from service.database.tables import ApiKey
+from service.database.tables import ApiKey, utc_now
 from service.errors import InvalidRequest, NotFound
 
 PREFIX = "mq_"
@@ -79,16 +79,23 @@ def create_key(
 
 
 def find_valid_key(session: Session, secret: str) -> ApiKey | None:
-    """The live key with this secret; notes now and then that it was used."""
+    """The live key with this secret."""
     key = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == hash_key(secret)))
-    now = datetime.now(UTC)
     if key is None or key.revoked_at is not None:
         return None
-    if key.expires_at is not None and key.expires_at <= now:
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
         return None
-    if key.last_used_at is None or now - key.last_used_at > TOUCH_EVERY:
-        key.last_used_at = now
     return key
+
+
+def is_touch_due(key: ApiKey) -> bool:
+    """Whether the last noted use lies long enough back to be noted anew."""
+    return key.last_used_at is None or datetime.now(UTC) - key.last_used_at > TOUCH_EVERY
+
+
+def touch_key(session: Session, key_id: str) -> None:
+    """Note that a key is in use; the caller commits."""
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utc_now()))
 
 
 def any_valid_key(session: Session) -> bool:
