@@ -1,0 +1,52 @@
+# `make run` and `make test` do all the set-up on a fresh machine; both are quick the second time.
+PYTHON ?= python3
+BASE := .venv
+DEV := .venv-dev
+PIP := -m pip --disable-pip-version-check install --quiet
+export PYTHONUNBUFFERED = 1
+
+.PHONY: run test lint test-slow test-cluster bench screenshots clean help
+
+help:
+	@echo "make run    install, migrate, serve API, worker and page on 127.0.0.1:8000"
+	@echo "make test   install, lint, type-check, test"
+	@echo "make test-slow | test-cluster | bench   the longer suites"
+
+run: $(BASE)/.installed
+	$(BASE)/bin/muquery serve
+
+test: $(DEV)/.installed $(BASE)/.installed lint
+	$(DEV)/bin/python -m pytest
+
+lint: $(DEV)/.installed
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+test-slow: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m slow
+
+test-cluster: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m cluster
+
+bench: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m bench -s
+
+# The serving environment holds no torch; the development one holds everything.
+$(BASE)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "muquery needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BASE)/bin/python || $(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python $(PIP) --constraint constraints.txt --editable .
+	touch $@
+
+$(DEV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "muquery needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP) 'torch==$(shell sed -n 's/^torch==//p' constraints.txt)'
+	$(DEV)/bin/python $(PIP) --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(BASE) $(DEV) build dist *.egg-info
