@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,8 @@ def decode_cursor(cursor: str, query_fingerprint: str) -> Position:
         position = Position(float.fromhex(score), int(vector_id), int(rank))
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidCursor from None
+    if not (math.isfinite(position.score) and position.rank >= 0):
+        raise InvalidCursor
     if made_for != query_fingerprint:
         raise InvalidCursor("This cursor belongs to another query; start from page one.")
     return position
