@@ -34,7 +34,7 @@ RUN grep -viE '^(torch|onnxruntime|faiss)' /tmp/constraints.txt > /tmp/pins.txt 
     && pip install --no-deps faiss-gpu onnxruntime-gpu \
     && rm -rf /wheels
 ENV MUQUERY_DATA_DIR=/data MUQUERY_HOST=0.0.0.0 MUQUERY_PORT=8000 MUQUERY_DEVICE=cuda
-USER muquery
+USER 10001
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
@@ -47,7 +47,7 @@ COPY --from=build /wheels /wheels
 # onnxruntime and faiss stay the CPU ones here; torch brings CUDA with it.
 RUN pip install --constraint /tmp/constraints.txt --find-links /wheels 'muquery[train]' \
     && rm -rf /wheels
-USER muquery
+USER 10001
 WORKDIR /data
 VOLUME /data
 ENTRYPOINT ["muquery", "train"]
@@ -59,7 +59,7 @@ COPY --from=build /wheels /wheels
 RUN pip install --constraint /tmp/constraints.txt --find-links /wheels 'muquery[postgres,s3,milvus]' \
     && rm -rf /wheels
 ENV MUQUERY_DATA_DIR=/data MUQUERY_HOST=0.0.0.0 MUQUERY_PORT=8000
-USER muquery
+USER 10001
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \

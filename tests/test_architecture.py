@@ -18,7 +18,13 @@ WORLDS = ("models", "indexer", "service", "migrations", "muquery")
 LAYERS = [
     {"service.errors", "service.settings", "service.ids"},
     {"service.database", "service.blobs", "service.audio"},
-    {"service.tracks", "service.jobs", "service.inference", "service.index_sync"},
+    {
+        "service.tracks",
+        "service.jobs",
+        "service.keys",
+        "service.inference",
+        "service.index_sync",
+    },
     {"service.ingest", "service.search", "service.tagging", "service.demo"},
     {"service.worker", "service.runtime", "service.access"},
     {"service.api"},
