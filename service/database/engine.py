@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,21 @@ def database_now(session: Session) -> datetime:
     return now.astimezone(UTC)
 
 
-def lock_until_commit(session: Session, key: int) -> None:
-    """Let one transaction at a time past this point, per key; the lock ends after its commit.
+class LockSpace(IntEnum):
+    """What an advisory lock is about: keys of different spaces never collide."""
+
+    INDEX_CHANGES = 1
+    BLOB = 2
+
+
+def lock_until_commit(session: Session, space: LockSpace, key: int = 0) -> None:
+    """Let one transaction at a time past this point, per 32-bit key; it ends after the commit.
 
     SQLite needs nothing: a write session holds the only write lock from its first moment.
     """
     if session.get_bind().dialect.name != "sqlite":
-        session.execute(select(func.pg_advisory_xact_lock(key)))
+        lock = text("SELECT pg_advisory_xact_lock(:space, :key)")
+        session.execute(lock, {"space": int(space), "key": key})
 
 
 def normalised_url(url: str) -> URL:

@@ -1,0 +1,90 @@
+"""Where the bytes of uploads live: content-addressed, whole or not there at all.
+
+    receive() -> PendingBlob.write ... finish -> prepare -> (in the SQL transaction) place
+
+A blob exists only under the SHA-256 of its content. The row that owns it is inserted by the
+transaction that places it, and a blob is removed only under the same per-hash lock (see
+service/tracks/blob_owners.py), so that "same bytes uploaded while the last owner is deleted"
+cannot end in a row without bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """One stored blob; `modified_at` is when it was last placed."""
+
+    sha256: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class BlobMissing(LookupError):
+    """No blob has this hash."""
+
+
+class PendingBlob(Protocol):
+    """An upload on its way in; nobody else sees it before `place`."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append; raises TooLarge past the cap and DiskFull when the disk runs out."""
+        ...
+
+    def finish(self) -> BlobInfo:
+        """End the stream and make its bytes durable; still not visible."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """The finished bytes as a local file, for the decoder."""
+        ...
+
+    def prepare(self) -> None:
+        """Do whatever is slow about `place`, outside the transaction."""
+        ...
+
+    def place(self) -> None:
+        """Make the blob visible under its hash; quick, and harmless when it is there already."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Blobs by SHA-256; safe to share between threads and processes."""
+
+    def receive(self, max_bytes: int) -> AbstractContextManager[PendingBlob]:
+        """A new upload; whatever was not placed is gone after the block."""
+        ...
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The blob for reading; raises BlobMissing."""
+        ...
+
+    def read_range(
+        self, sha256: str, start: int, stop: int, chunk_bytes: int = 64 * 1024
+    ) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (excluded) in chunks; raises BlobMissing at once."""
+        ...
+
+    def find(self, sha256: str) -> BlobInfo | None: ...
+
+    def local_path(self, sha256: str) -> AbstractContextManager[Path]:
+        """The blob as a local file for the length of the block; raises BlobMissing."""
+        ...
+
+    def delete(self, sha256: str) -> bool:
+        """Remove; False where there was nothing."""
+        ...
+
+    def list_blobs(self) -> Iterator[BlobInfo]: ...
+
+    def remove_stale_uploads(self) -> int:
+        """Collect what killed uploads left behind; uploads that are alive are not touched."""
+        ...

@@ -1,0 +1,133 @@
+"""What clients may do with jobs: look, cancel, try again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from service.database.engine import Database, database_now
+from service.database.paging import Keyset, Page
+from service.database.tables import Job, JobState, Track, TrackState
+from service.errors import JobNotCancellable, JobNotFound, JobNotRetryable
+from service.jobs.queue import lock_track, requeue
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job with what a list shows of its track."""
+
+    job: Job
+    track_id: str
+    track_title: str | None
+
+
+@dataclass(frozen=True)
+class JobList:
+    """One page of jobs, and the number of jobs in each state over all pages."""
+
+    page: Page[JobView]
+    counts: dict[str, int]
+
+
+class JobService:
+    """Jobs as clients see them; rows come back detached from any session."""
+
+    def __init__(self, database: Database, *, max_attempts: int = 3) -> None:
+        self._database = database
+        self._max_attempts = max_attempts
+
+    def get_job(self, job_id: str) -> JobView:
+        """Raises JobNotFound."""
+        with self._database.read() as session:
+            return _get_view(session, job_id)
+
+    def list_jobs(
+        self, *, state: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> JobList:
+        """Newest first; raises InvalidCursor."""
+        keyset = Keyset("created_at", Job.created_at.expression, Job.id.expression, True)
+        wanted: list[ColumnElement[bool]] = [] if state is None else [Job.state == state]
+        query = (
+            select(Job, Track.id, Track.title)
+            .join(Track, Track.pk == Job.track_pk)
+            .where(*wanted, *keyset.after(cursor))
+            .order_by(*keyset.order_by())
+            .limit(limit + 1)
+        )
+        with self._database.read() as session:
+            rows = session.execute(query).all()
+            counts = _count_states(session)
+        items = [JobView(*row) for row in rows[:limit]]
+        more = None
+        if len(rows) > limit:
+            more = keyset.cursor(items[-1].job.created_at, items[-1].job.id)
+        total = sum(counts.values()) if state is None else counts.get(state, 0)
+        return JobList(Page(items, total, more), counts)
+
+    def count_states(self) -> dict[str, int]:
+        """Jobs per state, each state named."""
+        with self._database.read() as session:
+            return _count_states(session)
+
+    def cancel(self, job_id: str) -> JobView:
+        """Stop a queued or running job; raises JobNotFound, JobNotCancellable.
+
+        A running one ends in SQL at once; its worker notices at its next batch and writes nothing.
+        """
+        with self._database.write() as session:
+            job = _lock_job(session, job_id)
+            if job.state not in (JobState.QUEUED, JobState.RUNNING):
+                raise JobNotCancellable(state=job.state)
+            job.state, job.owner, job.lease_until = JobState.CANCELLED, None, None
+            job.finished_at = database_now(session)
+            session.flush()
+            return _get_view(session, job_id)
+
+    def retry(self, job_id: str) -> JobView:
+        """Queue a failed or cancelled job again; raises JobNotFound, JobNotRetryable."""
+        with self._database.write() as session:
+            track_pk = session.scalar(select(Job.track_pk).where(Job.id == job_id))
+            track = None if track_pk is None else lock_track(session, track_pk)
+            job = _lock_job(session, job_id)
+            if track is None:
+                raise JobNotFound(job_id=job_id)
+            if job.state not in (JobState.FAILED, JobState.CANCELLED):
+                raise JobNotRetryable(state=job.state)
+            _renew(job, track, self._max_attempts, database_now(session))
+            session.flush()
+            return _get_view(session, job_id)
+
+
+def _lock_job(session: Session, job_id: str) -> Job:
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+    if job is None:
+        raise JobNotFound(job_id=job_id)
+    return job
+
+
+def _get_view(session: Session, job_id: str) -> JobView:
+    row = session.execute(
+        select(Job, Track.id, Track.title)
+        .join(Track, Track.pk == Job.track_pk)
+        .where(Job.id == job_id)
+    ).one_or_none()
+    if row is None:
+        raise JobNotFound(job_id=job_id)
+    return JobView(*row)
+
+
+def _count_states(session: Session) -> dict[str, int]:
+    rows = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
+    return {str(state): 0 for state in JobState} | {row[0]: row[1] for row in rows}
+
+
+def _renew(job: Job, track: Track, more_attempts: int, now: datetime) -> None:
+    """A fresh set of tries; `attempts` goes on counting, because it is the fence."""
+    requeue(job, now)
+    job.max_attempts = job.attempts + more_attempts
+    job.error_code = job.error_message = job.finished_at = None
+    if track.state == TrackState.FAILED:
+        track.state, track.error_code, track.error_message = TrackState.PENDING, None, None
