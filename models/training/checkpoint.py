@@ -1,0 +1,138 @@
+"""Training checkpoints: everything that the next update depends on, in one safetensors file.
+
+One file is written beside its final name, synced and renamed, so that a reader sees either the
+old checkpoint or the new one. Tensors are named `model.*`, `optimiser.<parameter>.<key>` and
+`rng.*`; numbers that are not tensors stand as JSON in the file's header. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+SCHEMA_VERSION = 1
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint does not fit the model, the optimiser or this version of the code."""
+
+
+@dataclass
+class TrainState:
+    """Where a run stands; the data's position follows from `micro_batches` and the seed."""
+
+    update: int = 0
+    micro_batches: int = 0
+    audio_s: float = 0.0
+    wall_s: float = 0.0
+    best_metric: float | None = None
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    path: Path,
+    module: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: TrainState,
+) -> None:
+    """Write module, optimiser, counters and random state to `path`, whole or not at all."""
+    tensors = {f"model.{name}": value for name, value in _unique(module).items()}
+    packed = optimiser.state_dict()
+    for index, values in packed["state"].items():
+        for key, value in values.items():
+            tensors[f"optimiser.{index}.{key}"] = torch.as_tensor(value)
+    tensors["rng.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    header = {
+        "schema_version": str(SCHEMA_VERSION),
+        "state": json.dumps(asdict(state)),
+        "optimiser_groups": json.dumps(packed["param_groups"]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+              temporary, metadata=header)  # fmt: skip
+    with temporary.open("rb+") as written:
+        os.fsync(written.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(
+    path: Path,
+    module: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> TrainState:
+    """Put module, optimiser and random state back to where `path` was written.
+
+    Raises CheckpointError where names, shapes or the schema do not agree.
+    """
+    with safe_open(path, framework="pt", device="cpu") as stored:
+        header = stored.metadata()
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    _check_schema(path, header)
+    _load_module(path, module, _with_prefix(tensors, "model."))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in _with_prefix(tensors, "optimiser.").items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    groups = json.loads(header["optimiser_groups"])
+    for group in groups:
+        group["betas"] = tuple(group["betas"])
+    try:
+        optimiser.load_state_dict({"state": state, "param_groups": groups})
+    except ValueError as error:
+        raise CheckpointError(f"{path.name}: the optimiser does not fit: {error}") from error
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    return TrainState(**json.loads(header["state"]))
+
+
+def load_module(path: Path, module: torch.nn.Module) -> dict[str, Any]:
+    """Load only the network of a checkpoint, strictly; return the run's counters."""
+    with safe_open(path, framework="pt", device="cpu") as stored:
+        header = stored.metadata()
+        _check_schema(path, header)
+        names = [name for name in stored.keys() if name.startswith("model.")]  # noqa: SIM118
+        tensors = {name.removeprefix("model."): stored.get_tensor(name) for name in names}
+    _load_module(path, module, tensors)
+    counters: dict[str, Any] = json.loads(header["state"])
+    return counters
+
+
+def _unique(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    # safetensors refuses two names for one memory: a shared tensor is stored once per name.
+    seen: set[int] = set()
+    tensors = {}
+    for name, value in module.state_dict().items():
+        shared = value.data_ptr() in seen and value.numel() > 0
+        tensors[name] = value.clone() if shared else value
+        seen.add(value.data_ptr())
+    return tensors
+
+
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)
+    }
+
+
+def _check_schema(path: Path, header: dict[str, str] | None) -> None:
+    version = (header or {}).get("schema_version")
+    if version != str(SCHEMA_VERSION):
+        raise CheckpointError(f"{path.name}: schema {version!r}, this code reads {SCHEMA_VERSION}")
+
+
+def _load_module(path: Path, module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path.name}: the network does not fit: {error}") from error

@@ -1,0 +1,161 @@
+"""Random crops of cached mels: which crop comes when is a function of the seed and the position.
+
+Legend: B batch, F frames, M mel bins. Nothing here keeps state, so a run that resumes at
+micro-batch n draws what the uninterrupted run drew at n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.networks.config import MelConfig
+from models.training.manifest import ManifestEntry, Split
+from models.training.mel_cache import STEP, MelCache
+
+FRAME_RATE_HZ = 100
+_MEL = MelConfig()
+_FLOOR = float((-100.0 - _MEL.mean_db) / _MEL.std_db)
+# Anything stored within half an int8 step of the floor is the floor: silence has no level to raise.
+_FLOOR_REACH = _FLOOR + STEP / 2 + 1e-4
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to a crop after it is read; all zero leaves it as it is.
+
+    `gain_db` and `tilt_db` are the largest shift up or down: one for all bins, and one that grows
+    linearly from the lowest to the highest bin. Masks are SpecAugment's: `time_masks` stretches of
+    up to `time_mask_s`, `band_masks` bands of up to `band_mask_bins`, set to the crop's mean.
+    """
+
+    gain_db: float = 0.0
+    tilt_db: float = 0.0
+    time_masks: int = 0
+    time_mask_s: float = 0.3
+    band_masks: int = 0
+    band_mask_bins: int = 16
+
+    def __post_init__(self) -> None:
+        if min(self.gain_db, self.tilt_db, self.time_masks, self.band_masks) < 0:
+            raise ValueError("augmentations are sizes, not directions: none may be negative")
+
+
+@dataclass(frozen=True)
+class CropPhase:
+    """Crops of `crop_s` seconds, `batch_size` at a time, for every update before `until_update`."""
+
+    until_update: int
+    crop_s: float
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.crop_s <= 0 or self.batch_size < 1:
+            raise ValueError(f"a phase needs a crop and a batch, not {self}")
+
+    @property
+    def frames(self) -> int:
+        return round(self.crop_s * FRAME_RATE_HZ)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Which tracks (indices into the sampler's entries) and from which frame, and how long."""
+
+    tracks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    frames: int
+
+
+class CropSampler:
+    """Draws crops from the entries of one split that the cache holds.
+
+    A track's chance is its duration to the power `duration_power`: 1 draws every second of audio
+    alike, 0 every track alike. Within one batch tracks are distinct as long as there are enough.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[ManifestEntry],
+        cache: MelCache,
+        split: Split,
+        seed: int,
+        duration_power: float = 0.5,
+    ) -> None:
+        self.entries = [e for e in entries if e.split == split and e.sha256 in cache]
+        if not self.entries:
+            raise ValueError(f"the cache holds no track of the {split} split")
+        self.cache, self.seed = cache, seed
+        self.frames = np.array([cache.frames(e.sha256) for e in self.entries])
+        weights = self.frames.astype(np.float64) ** duration_power
+        self._chances = weights / weights.sum()
+
+    def draw(self, position: int, batch_size: int, frames: int) -> Crops:
+        """Return the crops of micro-batch `position`."""
+        rng = np.random.default_rng([self.seed, position, 1])
+        count = len(self.entries)
+        rounds = []
+        for first in range(0, batch_size, count):
+            wanted = min(count, batch_size - first)
+            # Largest keys of u^(1/w): weighted sampling without replacement.
+            keys = np.log(rng.random(count)) / self._chances
+            rounds.append(np.argpartition(-keys, wanted - 1)[:wanted])
+        tracks = np.concatenate(rounds)
+        room = np.maximum(self.frames[tracks] - frames, 0)
+        return Crops(tracks, (rng.random(batch_size) * (room + 1)).astype(np.int64), frames)
+
+    def read(self, crops: Crops) -> Tensor:
+        """Read crops as normalised log-mel [B, M, F]."""
+        return read_crops(self.cache, [self.entries[i].sha256 for i in crops.tracks], crops)
+
+
+def read_crops(cache: MelCache, files: Sequence[str], crops: Crops) -> Tensor:
+    """Read one crop of each file as normalised log-mel [B, M, F]."""
+    batch = np.empty((len(files), cache.mel_bins, crops.frames), dtype=np.float32)
+    for row, (sha256, start) in enumerate(zip(files, crops.starts, strict=True)):
+        batch[row] = cache.read(sha256, int(start), crops.frames).T
+    return torch.from_numpy(batch)
+
+
+def augment(mels: Tensor, config: AugmentConfig, seed: int, position: int) -> Tensor:
+    """Return augmented copies of crops [B, M, F], drawn from the seed and the position alone.
+
+    A gain in dB is a shift of the log-mel. Values at the floor stay there: digital silence does not
+    get louder, and nothing falls below what the front end can give.
+    """
+    rng = np.random.default_rng([seed, position, 2])
+    count, bins, frames = mels.shape
+    gain_db = rng.uniform(-config.gain_db, config.gain_db, (count, 1))
+    tilt_db = rng.uniform(-config.tilt_db, config.tilt_db, (count, 1)) * np.linspace(-1, 1, bins)
+    shift = torch.from_numpy(((gain_db + tilt_db) / _MEL.std_db).astype(np.float32))
+    shifted = torch.clamp(mels + shift.to(mels.device)[:, :, None], min=_FLOOR)
+    result = torch.where(mels <= _FLOOR_REACH, mels, shifted)
+    longest = round(config.time_mask_s * FRAME_RATE_HZ)
+    for row in range(count if config.time_masks or config.band_masks else 0):
+        mean = result[row].mean()
+        for _ in range(config.time_masks):
+            low, high = _stretch(rng, frames, longest)
+            result[row, :, low:high] = mean
+        for _ in range(config.band_masks):
+            low, high = _stretch(rng, bins, config.band_mask_bins)
+            result[row, low:high] = mean
+    return result
+
+
+def phase_at(phases: Sequence[CropPhase], update: int) -> CropPhase:
+    """Return the phase that an update belongs to; the last one has no end."""
+    for phase in phases:
+        if update < phase.until_update:
+            return phase
+    return phases[-1]
+
+
+def _stretch(rng: np.random.Generator, size: int, longest: int) -> tuple[int, int]:
+    length = int(rng.integers(0, min(longest, size) + 1))
+    start = int(rng.integers(0, size - length + 1))
+    return start, start + length

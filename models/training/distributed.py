@@ -1,0 +1,72 @@
+"""Several processes on one problem: who am I, gather with gradients, average gradients.
+
+Every function is a no-op (or the identity) in a single process. Legend: W processes, B local
+batch, E embedding width.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.distributed.nn.functional import all_gather
+
+
+def start_from_environment() -> None:
+    """Join the group that torchrun describes in the environment; nothing to do without one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+def rank() -> int:
+    """Return this process's number, 0 in a single process."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Return whether this process writes files and prints."""
+    return rank() == 0
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Gather [B, E] of every process to [W B, E], with gradients to the rows of all processes.
+
+    Every process then computes the same loss over the global batch. The backward pass sums over
+    processes and `average_gradients` divides by W, so parameters get the true gradient. (The
+    published code keeps only the local slice and so loses a factor W.)
+    """
+    if world_size() == 1:
+        return rows
+    return torch.cat(all_gather(rows), dim=0)  # type: ignore[no-untyped-call]  # untyped in torch
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Replace every gradient by its mean over processes, in one message per dtype."""
+    if world_size() == 1:
+        return
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    for dtype in {gradient.dtype for gradient in gradients}:
+        same = [gradient for gradient in gradients if gradient.dtype == dtype]
+        flat = torch.cat([gradient.flatten() for gradient in same])
+        dist.all_reduce(flat)
+        flat /= world_size()
+        means = torch.split(flat, [gradient.numel() for gradient in same])
+        for gradient, mean in zip(same, means, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+
+def local_slice(global_count: int) -> slice:
+    """Return this process's part of a global batch; its size must divide by the processes."""
+    share, rest = divmod(global_count, world_size())
+    if rest:
+        raise ValueError(f"a batch of {global_count} does not divide by {world_size()} processes")
+    return slice(rank() * share, (rank() + 1) * share)

@@ -1,0 +1,262 @@
+"""The training loop that every stage shares. It knows batches, losses and updates, not music.
+
+A `Task` brings a network, a way to make micro-batch number n, and its loss. The batch is a
+function of n and the recipe's seed alone, so the data's position is one integer and a resumed run
+sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from models.training import distributed
+from models.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from models.training.run import Run
+from models.training.schedule import OptimiserConfig, learning_rate, make_optimiser
+
+Precision = Literal["fp32", "bf16"]
+Better = Literal["lower", "higher"]
+BatchT = TypeVar("BatchT")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How a run is driven; none of it changes what an update computes, except `precision`."""
+
+    seed: int = 1337
+    micro_batches: int = 1
+    """Micro-batches whose gradients are averaged into one update."""
+    precision: Precision = "fp32"
+    device: str = "auto"
+    threads: int = 0
+    """CPU threads for torch; 0 leaves its default."""
+    log_every: int = 10
+    validate_every: int = 100
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"unknown precision {self.precision!r}")
+        for name in ("micro_batches", "log_every", "validate_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One micro-batch's loss (a scalar with gradient), numbers to log, and the audio it used."""
+
+    loss: Tensor
+    audio_s: float
+    metrics: Mapping[str, float | Tensor] = field(default_factory=dict)
+
+
+class Task(Protocol[BatchT]):
+    """A stage: its network, its batches, its loss. `module` holds all that is trained and saved."""
+
+    module: nn.Module
+    best_metric: str
+    better: Better
+
+    def batch(self, position: int) -> BatchT:
+        """Micro-batch number `position`: the same for the same seed and position."""
+        ...
+
+    def loss(self, batch: BatchT) -> StepResult: ...
+
+    def after_update(self, update: int) -> None:
+        """Called once an update is done, before validation and checkpoints."""
+        ...
+
+    def validate(self) -> Mapping[str, float]:
+        """Numbers on held-out data, `best_metric` among them; {} where there is none."""
+        ...
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient was NaN or infinite; the weights are those of the last whole update."""
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """What a finished run leaves: its counters and its last validation."""
+
+    state: TrainState
+    validation: Mapping[str, float]
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device named, or the first GPU and else the CPU for "auto"."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+class Trainer(Generic[BatchT]):
+    """Drives one task in one run folder, from its start or from the run's last checkpoint."""
+
+    def __init__(
+        self, task: Task[BatchT], run: Run, optimiser: OptimiserConfig, loop: LoopConfig
+    ) -> None:
+        self.task, self.run, self.config, self.loop = task, run, optimiser, loop
+        self.device = pick_device(loop.device)
+        if loop.threads:
+            torch.set_num_threads(loop.threads)
+        torch.manual_seed(loop.seed)
+        task.module.to(self.device)
+        self.optimiser = make_optimiser(optimiser, task.module.parameters())
+        self.state = TrainState()
+        self._means: dict[str, list[float]] = defaultdict(list)
+        self._validation: Mapping[str, float] = {}
+
+    def resume(self) -> None:
+        """Go back to the run's last checkpoint and forget what was logged after it."""
+        self.state = load_checkpoint(self.run.last_checkpoint, self.task.module, self.optimiser)
+        if distributed.is_first():
+            self.run.forget_after(self.state.update)
+
+    def train(self, stop_after: int | None = None) -> LoopResult:
+        """Run to the configured number of updates, or (for tests) only up to `stop_after`.
+
+        Raises NonFiniteError before the step that would spread a NaN; a report is in the run.
+        """
+        last = min(self.config.updates, stop_after or self.config.updates)
+        started, first_update = time.monotonic(), self.state.update
+        wall_before, audio_before = self.state.wall_s, self.state.audio_s
+        while self.state.update < last:
+            rate = learning_rate(self.config, self.state.update)
+            self._update(rate)
+            elapsed_s = time.monotonic() - started
+            self.state.wall_s = wall_before + elapsed_s
+            if self._is_due(self.loop.log_every):
+                done = self.state.update - first_update
+                speed = (self.state.audio_s - audio_before) / elapsed_s
+                self._log(rate, speed, eta_s=elapsed_s / done * (last - self.state.update))
+            if self._is_due(self.loop.validate_every):
+                self._validate()
+            if self._is_due(self.loop.save_every):
+                self._save("last")
+        self._save("last")
+        return LoopResult(self.state, self._validation)
+
+    def _is_due(self, every: int) -> bool:
+        return self.state.update % every == 0 or self.state.update == self.config.updates
+
+    def _update(self, rate: float) -> None:
+        self.task.module.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        for _ in range(self.loop.micro_batches):
+            batch = self.task.batch(self.state.micro_batches)
+            with self._autocast():
+                result = self.task.loss(batch)
+            self._refuse_non_finite("loss", result.loss.detach(), result.metrics)
+            # torch leaves Tensor.backward untyped
+            (result.loss / self.loop.micro_batches).backward()  # type: ignore[no-untyped-call]
+            self.state.micro_batches += 1
+            self.state.audio_s += result.audio_s
+            self._means["loss"].append(float(result.loss.detach()))
+            for name, value in result.metrics.items():
+                self._means[name].append(float(value))
+        distributed.average_gradients(self.task.module)
+        parameters = list(self.task.module.parameters())
+        limit = self.config.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        self._refuse_non_finite("gradient norm", norm.detach(), {})
+        self._means["grad_norm"].append(float(norm))
+        self.optimiser.step()
+        self.state.update += 1
+        self.task.after_update(self.state.update)
+
+    def _refuse_non_finite(
+        self, what: str, value: Tensor, metrics: Mapping[str, float | Tensor]
+    ) -> None:
+        if bool(torch.isfinite(value)):
+            return
+        parameters = self.task.module.named_parameters()
+        report = {
+            "reason": f"{what} is {float(value)}",
+            "update": self.state.update,
+            "micro_batch": self.state.micro_batches,
+            "metrics": {name: str(float(number)) for name, number in metrics.items()},
+            "non_finite_parameters": [
+                n for n, p in parameters if not bool(torch.isfinite(p).all())
+            ],
+        }
+        self.run.write_json("report.json", report)
+        raise NonFiniteError(
+            f"{what} is {float(value)} at update {self.state.update}, "
+            f"micro-batch {self.state.micro_batches}: see report.json in the run folder"
+        )
+
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        enabled = self.loop.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            yield
+
+    def _validate(self) -> None:
+        self.task.module.eval()
+        with torch.no_grad(), self._autocast():
+            self._validation = self.task.validate()
+        if not self._validation or not distributed.is_first():
+            return
+        self.run.log(self.state.update, "valid", self._validation)
+        _print("valid " + _format(self._validation))
+        value = self._validation[self.task.best_metric]
+        best = self.state.best_metric
+        higher = self.task.better == "higher"
+        if best is None or (value > best if higher else value < best):
+            self.state.best_metric = value
+            self._save("best")
+
+    def _save(self, name: Literal["last", "best"]) -> None:
+        if distributed.is_first():
+            path = self.run.last_checkpoint if name == "last" else self.run.best_checkpoint
+            save_checkpoint(path, self.task.module, self.optimiser, self.state)
+
+    def _log(self, rate: float, speed: float, eta_s: float) -> None:
+        means = {name: sum(values) / len(values) for name, values in self._means.items()}
+        self._means.clear()
+        if not distributed.is_first():
+            return
+        self.run.log(
+            self.state.update, "train", {**means, "lr": rate, "audio_hours_per_s": speed / 3600}
+        )
+        shown = {name: value for name, value in means.items() if "." not in name}
+        _print(
+            f"update {self.state.update}/{self.config.updates}  {_format(shown)}  lr {rate:.2e}  "
+            f"{speed / 3600:.4f} audio h/s  ETA {_clock(eta_s)}  "
+            f"{_memory_gb(self.device):.1f} GB"
+        )
+
+
+def _format(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,164 @@
+"""Cached mels and the crops that are drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.audio.mel_numpy import log_mel
+from models.training.data import AugmentConfig, CropPhase, CropSampler, augment, phase_at
+from models.training.decode import DecodeError, decode_mono
+from models.training.manifest import ManifestEntry
+from models.training.mel_cache import MelCache, MelCacheError, build_mel_cache, mel_frames
+
+RATE_HZ = 24_000
+FLOOR = (-100.0 - 6.768444971712967) / 18.417922652295623
+
+
+def write_wav(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ) -> None:
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(2)
+        out.setframerate(rate_hz)
+        out.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def entry(path: Path, name: str, duration_s: float, split: str = "train") -> ManifestEntry:
+    return ManifestEntry(
+        id=name, path=path.name, duration_s=duration_s, split=split, group=name,  # type: ignore[arg-type]
+        source="noise", sha256=hashlib.sha256(path.read_bytes()).hexdigest(), title=None,
+        artist=None, licence="CC0-1.0", attribution="",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> tuple[Path, list[ManifestEntry]]:
+    rng = np.random.default_rng(0)
+    entries = []
+    for number, duration_s in enumerate((1.5, 4.0, 8.0, 2.5)):
+        level = 10.0 ** rng.uniform(-3, -0.5)
+        samples = level * rng.normal(size=int(duration_s * RATE_HZ))
+        path = tmp_path / f"{number}.wav"
+        write_wav(path, samples)
+        entries.append(entry(path, f"t{number}", duration_s, "valid" if number == 3 else "train"))
+    return tmp_path, entries
+
+
+def test_chunked_mels_equal_the_front_end_on_the_whole_track() -> None:
+    samples = np.random.default_rng(0).normal(size=RATE_HZ * 125 + 77).astype(np.float32) * 0.1
+    whole = log_mel(samples[None])[0].T
+    np.testing.assert_allclose(mel_frames(samples), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(("storage", "bound"), [("int8", 0.025 + 1e-6), ("float16", 0.004)])
+def test_cache_round_trip_keeps_the_stated_error(
+    corpus: tuple[Path, list[ManifestEntry]], tmp_path: Path, storage: str, bound: float
+) -> None:
+    root, entries = corpus
+    assert build_mel_cache(entries, root, tmp_path / "mels", storage) == []  # type: ignore[arg-type]
+    cache = MelCache(tmp_path / "mels")
+    for item in entries:
+        exact = log_mel(decode_mono(root / item.path)[None])[0].T
+        assert cache.frames(item.sha256) == len(exact)
+        stored = cache.read(item.sha256, 0, len(exact))
+        assert np.abs(stored - exact).max() <= bound
+
+
+def test_cache_resumes_after_an_interruption(
+    corpus: tuple[Path, list[ManifestEntry]], tmp_path: Path
+) -> None:
+    root, entries = corpus
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    build_mel_cache(entries, root, whole)
+    build_mel_cache(entries[:2], root, parts)
+    with (parts / "shard-0.bin").open("ab") as data:
+        data.write(b"half a track that was never listed")
+    build_mel_cache(entries, root, parts)
+    for item in entries:
+        frames = MelCache(whole).frames(item.sha256)
+        expected = MelCache(whole).read(item.sha256, 0, frames)
+        np.testing.assert_array_equal(MelCache(parts).read(item.sha256, 0, frames), expected)
+    with pytest.raises(MelCacheError, match="other settings"):
+        build_mel_cache(entries, root, parts, "float16")
+
+
+def test_a_file_that_is_not_audio_is_named_not_fatal(
+    corpus: tuple[Path, list[ManifestEntry]], tmp_path: Path
+) -> None:
+    root, entries = corpus
+    (root / "text.wav").write_text("not audio at all")
+    bad = entry(root / "text.wav", "text", 3.0)
+    assert build_mel_cache([*entries, bad], root, tmp_path / "mels") == ["text"]
+    with pytest.raises(DecodeError):
+        decode_mono(root / "text.wav")
+
+
+def test_stereo_is_averaged_and_resampled(tmp_path: Path) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100)
+    write_wav(tmp_path / "s.wav", np.stack([tone, np.zeros_like(tone)], axis=1), 44_100)
+    mono = decode_mono(tmp_path / "s.wav")
+    assert len(mono) == pytest.approx(RATE_HZ, abs=2)
+    assert np.abs(mono[2000:-2000]).max() == pytest.approx(0.25, abs=0.003)
+
+
+def test_crops_depend_on_seed_and_position_alone(
+    corpus: tuple[Path, list[ManifestEntry]], tmp_path: Path
+) -> None:
+    root, entries = corpus
+    build_mel_cache(entries, root, tmp_path / "mels")
+    cache = MelCache(tmp_path / "mels")
+    sampler = CropSampler(entries, cache, "train", seed=3)
+    sampler.draw(0, 2, 100)
+    crops = sampler.draw(5, 3, 200)
+    again = CropSampler(entries, cache, "train", seed=3).draw(5, 3, 200)
+    np.testing.assert_array_equal(crops.tracks, again.tracks)
+    np.testing.assert_array_equal(crops.starts, again.starts)
+    assert sorted(crops.tracks) == [0, 1, 2]  # distinct while there are enough tracks
+    assert sampler.draw(5, 7, 200).tracks.shape == (7,)
+    mels = sampler.read(crops)
+    assert mels.shape == (3, 128, 200)
+    for row, (track, start) in enumerate(zip(crops.tracks, crops.starts, strict=True)):
+        frames = cache.read(entries[track].sha256, 0, cache.frames(entries[track].sha256))
+        wanted = frames[(start + np.arange(200)) % len(frames)]  # 1.5 s wraps to fill 2 s
+        np.testing.assert_array_equal(mels[row].numpy().T, wanted)
+    assert [e.id for e in CropSampler(entries, cache, "valid", 0).entries] == ["t3"]
+    with pytest.raises(ValueError, match="no track of the test split"):
+        CropSampler(entries, cache, "test", 0)
+
+
+def test_gain_of_a_mel_is_gain_of_the_audio() -> None:
+    rng = np.random.default_rng(0)
+    audio = 0.01 * rng.normal(size=(1, RATE_HZ)).astype(np.float32)
+    mels = torch.from_numpy(log_mel(audio))
+    louder = augment(mels, AugmentConfig(gain_db=20.0), seed=1, position=0)
+    gain_db = float((louder - mels).mean()) * 18.417922652295623
+    assert 1.0 < abs(gain_db) <= 20.0
+    exact = log_mel(audio * np.float32(10 ** (gain_db / 20)))
+    np.testing.assert_allclose(louder.numpy(), exact, atol=2e-3)
+
+
+def test_silence_stays_silent_and_nothing_falls_below_the_floor() -> None:
+    silent = torch.full((8, 128, 50), FLOOR)
+    config = AugmentConfig(gain_db=20.0, tilt_db=6.0)
+    assert torch.equal(augment(silent, config, 0, 0), silent)
+    quiet = silent + 0.2
+    assert float(augment(quiet, config, 0, 0).min()) >= FLOOR - 1e-6
+
+
+def test_masks_are_drawn_from_the_position() -> None:
+    mels = torch.randn(4, 128, 300)
+    config = AugmentConfig(time_masks=2, band_masks=2)
+    assert torch.equal(augment(mels, config, 0, 1), augment(mels, config, 0, 1))
+    assert not torch.equal(augment(mels, config, 0, 1), augment(mels, config, 0, 2))
+    assert torch.equal(augment(mels, AugmentConfig(), 0, 1), mels)
+
+
+def test_phases_end_where_they_say() -> None:
+    phases = (CropPhase(10, 3.0, 8), CropPhase(20, 10.0, 2))
+    assert [phase_at(phases, update).batch_size for update in (0, 9, 10, 19, 50)] == [8, 8, 2, 2, 2]
