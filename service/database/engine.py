@@ -72,6 +72,7 @@ class LockSpace(IntEnum):
 
     INDEX_CHANGES = 1
     BLOB = 2
+    BACKFILL = 3
 
 
 def lock_until_commit(session: Session, space: LockSpace, key: int = 0) -> None:

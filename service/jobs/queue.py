@@ -16,7 +16,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, Update, or_, select, update
 from sqlalchemy.orm import Session
 
-from service.database.engine import Database, database_now
+from service.database.engine import Database, LockSpace, database_now, lock_until_commit
 from service.database.tables import Job, JobState, Track, TrackState
 from service.ids import new_id
 
@@ -124,10 +124,18 @@ class JobQueue:
         has_job = select(Job.id).where(
             Job.kind == EMBED, Job.track_pk == Track.pk, Job.model_id == model_id
         )
+        # KEY SHARE: a track must not be deleted between this look and its job's insert.
+        missing = (
+            select(Track.pk)
+            .where(~has_job.exists())
+            .limit(500)
+            .with_for_update(read=True, key_share=True)
+        )
         added = 0
         while True:
             with self._database.write() as session:
-                pks = session.scalars(select(Track.pk).where(~has_job.exists()).limit(500)).all()
+                lock_until_commit(session, LockSpace.BACKFILL)
+                pks = session.scalars(missing).all()
                 for pk in pks:
                     add_job(session, pk, model_id, self.max_attempts)
             added += len(pks)

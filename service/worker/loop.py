@@ -1,0 +1,155 @@
+"""The worker: claims embed jobs and runs them, one at a time, until it is told to stop.
+
+Any number may run at once, as threads of `muquery serve` or as processes of their own; what keeps
+them apart is the claim in SQL alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.audio.errors import DecodeError
+from service.blobs.store import BlobMissing
+from service.errors import MuqueryError
+from service.inference.encoder import EncoderHandle
+from service.ingest.embed import EmbedTrack, LeaseLost
+from service.jobs.queue import Claim, JobQueue
+from service.worker.lease import LeaseKeeper
+
+logger = logging.getLogger(__name__)
+
+_AFTER_DATABASE_ERROR_S = 5.0
+
+
+class _Stopping(Exception):
+    """The worker was asked to stop in the middle of a job."""
+
+
+class Worker:
+    """Runs jobs for the model that its process has loaded."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        embed: EmbedTrack,
+        encoder: EncoderHandle,
+        *,
+        poll_s: float = 1.0,
+        owner: str | None = None,
+    ) -> None:
+        self._queue = queue
+        self._embed = embed
+        self._encoder = encoder
+        self._poll_s = poll_s
+        self.owner = owner or _owner_name()
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread = threading.Thread(target=self._run_logged, name="worker", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """Ask to stop and wait; a running job is given back after its current batch.
+
+        True when the thread (if any) has ended.
+        """
+        self.ask_to_stop()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def ask_to_stop(self) -> None:
+        """Ask without waiting; safe in a signal handler."""
+        self._stop.set()
+        self._wake.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker's thread runs; False before `start` and after a fatal error."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Look for jobs now instead of at the next poll."""
+        self._wake.set()
+
+    def run(self) -> None:
+        """Work until asked to stop; raises what loading the model raised."""
+        model_id = self._encoder.wait().model_id
+        queued = self._queue.enqueue_missing(model_id)
+        if queued:
+            logger.info("queued %d tracks that model %s has not embedded yet", queued, model_id)
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                busy = self.run_once(model_id)
+            except SQLAlchemyError:
+                logger.exception("the database failed; trying again shortly")
+                self._stop.wait(_AFTER_DATABASE_ERROR_S)
+                continue
+            if not busy:
+                self._wake.wait(self._poll_s)
+
+    def run_once(self, model_id: str) -> bool:
+        """Do one job if there is one; False when the queue was empty."""
+        claim = self._queue.claim(self.owner, model_id)
+        if claim is None:
+            return False
+        logger.info("job %s: try %d", claim.job_id, claim.attempt)
+        with LeaseKeeper(self._queue, claim) as keeper:
+            self._run_claim(claim, keeper)
+        return True
+
+    def _run_claim(self, claim: Claim, keeper: LeaseKeeper) -> None:
+        def check(progress: float) -> None:
+            keeper.note(progress)
+            if keeper.lost:
+                raise LeaseLost
+            if self._stop.is_set():
+                raise _Stopping
+
+        try:
+            seq = self._embed.run(claim, check)
+            logger.info("job %s: done, change %d", claim.job_id, seq)
+        except LeaseLost:
+            logger.info("job %s: cancelled or taken over; nothing written", claim.job_id)
+        except _Stopping:
+            self._queue.release(claim)
+            logger.info("job %s: given back", claim.job_id)
+        except Exception as error:  # noqa: BLE001 - every failure of a job ends as its state
+            self._fail(claim, error)
+
+    def _fail(self, claim: Claim, error: Exception) -> None:
+        if isinstance(error, DecodeError):
+            retryable = error.is_transient
+            code, message = error.code, error.message
+        elif isinstance(error, MuqueryError):
+            retryable = error.status >= 500
+            code, message = error.code, error.message
+        elif isinstance(error, BlobMissing):
+            code, message, retryable = "file_missing", "The stored file is gone.", False
+        else:
+            logger.error("job %s: failed", claim.job_id, exc_info=error)
+            code, message, retryable = "internal_error", "Something went wrong on our side.", True
+        if self._queue.fail(claim, code, message, retryable=retryable):
+            logger.info("job %s: %s", claim.job_id, code)
+
+    def _run_logged(self) -> None:
+        try:
+            self.run()
+        except Exception:
+            logger.exception("the worker ended")
+
+
+def _owner_name() -> str:
+    """Unique per worker: the lease's fence relies on it."""
+    return f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(6)}"
