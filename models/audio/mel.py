@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.audio.filterbank import mel_filterbank
 from models.audio.samples import AMPLITUDE_FLOOR, check_sample_count
+from models.errors import InputError, NonFiniteAudioError
 from models.networks.config import MelConfig
 
 
@@ -67,9 +68,9 @@ class LogMel(nn.Module):
 
 
 def check_audio(audio: Tensor, min_samples: int) -> None:
-    """Raise ValueError unless audio [..., T] is long enough, floating point and finite."""
+    """Raise InputError unless audio [..., T] is long enough, floating point and finite."""
     if not audio.is_floating_point():
-        raise ValueError(f"audio must be floating point in [-1, 1], not {audio.dtype}")
+        raise InputError(f"audio must be floating point in [-1, 1], not {audio.dtype}")
     check_sample_count(audio.shape[-1] if audio.numel() else 0, min_samples)
     if not bool(torch.isfinite(audio).all()):
-        raise ValueError("audio holds NaN or infinite samples")
+        raise NonFiniteAudioError("audio holds NaN or infinite samples")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.audio.filterbank import mel_filterbank
 from models.audio.samples import AMPLITUDE_FLOOR, check_sample_count
+from models.errors import InputError, NonFiniteAudioError
 from models.networks.config import MelConfig
 
 Floats = NDArray[np.float32]
@@ -34,7 +35,7 @@ def log_mel(audio: Floats, config: MelConfig | None = None) -> Floats:
 
     Agrees with `LogMel` within 1e-4 wherever a frame's weakest bin stands above the rounding noise
     of its strongest one; below that (a pure tone amid digital silence) both hold rounding noise.
-    Raises ValueError for audio that is empty, too short, not finite or not floating point.
+    Raises InputError for audio that is empty, too short, not finite or not floating point.
     """
     config = config or MelConfig()
     check_audio(audio, config.min_samples)
@@ -50,15 +51,15 @@ def log_mel(audio: Floats, config: MelConfig | None = None) -> Floats:
 
 
 def check_audio(audio: Floats, min_samples: int) -> None:
-    """Raise ValueError unless audio [B, T] is long enough, floating point and finite."""
+    """Raise InputError unless audio [B, T] is long enough, floating point and finite."""
     if not np.issubdtype(audio.dtype, np.floating):
-        raise ValueError(f"audio must be floating point in [-1, 1], not {audio.dtype}")
+        raise InputError(f"audio must be floating point in [-1, 1], not {audio.dtype}")
     if audio.ndim != 2:
-        raise ValueError(f"audio must be [B, T], not of shape {audio.shape}")
+        raise InputError(f"audio must be [B, T], not of shape {audio.shape}")
     check_sample_count(audio.shape[-1] if audio.size else 0, min_samples)
     # One NaN or infinity makes the sum of squares not finite, at a third of isfinite's cost.
     if not np.isfinite(np.einsum("bt,bt->", audio, audio)) and not np.isfinite(audio).all():
-        raise ValueError("audio holds NaN or infinite samples")
+        raise NonFiniteAudioError("audio holds NaN or infinite samples")
 
 
 def _mel_power(samples: Floats, frames: int, config: MelConfig) -> Floats:

@@ -5,6 +5,8 @@ Legend: T samples.
 
 from dataclasses import dataclass
 
+from models.errors import AudioTooShortError
+
 # The smallest mel power that is told apart from silence: -100 dB.
 AMPLITUDE_FLOOR = 1e-10
 
@@ -19,11 +21,11 @@ class Window:
 
 
 def check_sample_count(samples: int, min_samples: int) -> None:
-    """Raise ValueError for audio that is empty or shorter than `min_samples`."""
+    """Raise AudioTooShortError for audio that is empty or shorter than `min_samples`."""
     if samples == 0:
-        raise ValueError("audio is empty")
+        raise AudioTooShortError("audio is empty")
     if samples < min_samples:
-        raise ValueError(f"audio of {samples} samples is too short: {min_samples} are needed")
+        raise AudioTooShortError(f"audio of {samples} samples is too short: {min_samples} needed")
 
 
 def plan_windows(samples: int, window_samples: int) -> list[Window]:
@@ -31,7 +33,7 @@ def plan_windows(samples: int, window_samples: int) -> list[Window]:
 
     As published, a last window that is too short is completed with the start of the track, not
     with silence; a track shorter than half a window becomes twice its own length, no more.
-    Raises ValueError for an empty track.
+    Raises AudioTooShortError for an empty track.
     """
     check_sample_count(samples, 1)
     starts = range(0, samples, window_samples)

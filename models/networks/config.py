@@ -118,17 +118,17 @@ class MaskingConfig:
 class MuQConfig:
     """MuQ: mel, convolutional stem, conformer, prediction head, and its target quantizer.
 
-    `label_rate_hz` is the token rate: 25 folds four mel frames into a token, 50 two. The head
-    predicts the first `target_codebooks` codebooks, `target_codebook_size` codes each. `rvq` is
-    None for a network whose targets come from elsewhere.
+    `label_rate_hz` is the token rate: 25 folds four mel frames into a token, 50 two. The head's
+    `head_dim` logits are those of `target_codebooks` codebooks, which are the first ones of `rvq`;
+    `rvq` is None for a network whose targets come from elsewhere.
     """
 
     mel: MelConfig = field(default_factory=MelConfig)
     conv_dim: int = 512
     conformer: ConformerConfig = field(default_factory=ConformerConfig)
     label_rate_hz: int = 25
+    head_dim: int = 8192
     target_codebooks: int = 8
-    target_codebook_size: int = 1024
     rvq: MelRVQConfig | None = field(default_factory=MelRVQConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
 
@@ -136,14 +136,23 @@ class MuQConfig:
         require(self.label_rate_hz in (25, 50), "label_rate_hz must be 25 or 50")
         require(self.mel.mel_bins % 4 == 0, "mel_bins must be a multiple of 4")
         require(self.target_codebooks >= 1, "target_codebooks must be at least 1")
+        require(
+            self.head_dim % self.target_codebooks == 0,
+            f"head_dim {self.head_dim} does not divide into {self.target_codebooks} codebooks",
+        )
 
     @property
     def frames_per_token(self) -> int:
         return 100 // self.label_rate_hz
 
-    @property
-    def head_dim(self) -> int:
-        return self.target_codebooks * self.target_codebook_size
+    def check_head_fits(self, rvq: MelRVQConfig) -> None:
+        """Raise ConfigError unless the head can predict the codes of this quantizer."""
+        codes = self.head_dim // self.target_codebooks
+        require(
+            rvq.codebooks >= self.target_codebooks and rvq.codebook_size == codes,
+            f"a head for {self.target_codebooks} codebooks of {codes} codes cannot predict "
+            f"{rvq.codebooks} codebooks of {rvq.codebook_size}",
+        )
 
 
 @dataclass(frozen=True)
