@@ -60,8 +60,10 @@ class EmptyTextError(InputError):
 class TextTooLongError(InputError):
     """A text has more tokens than the model reads; nothing is cut off silently."""
 
-    def __init__(self, tokens: int, max_tokens: int, index: int) -> None:
-        super().__init__(f"text {index} has {tokens} tokens; the model reads {max_tokens} at most")
+    def __init__(self, tokens: int | None, max_tokens: int, index: int) -> None:
+        """`tokens` is None for a text so long that its tokens were not counted."""
+        length = "far too many" if tokens is None else str(tokens)
+        super().__init__(f"text {index} has {length} tokens; the model reads {max_tokens} at most")
         self.tokens = tokens
         self.max_tokens = max_tokens
         self.index = index
