@@ -8,14 +8,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models.bundle.disk import save_bundle
+    from models.bundle.loading import load_bundle
     from models.published import load_published, save_published
 
 _MODULE_OF = {
+    "load_bundle": "models.bundle.loading",
+    "save_bundle": "models.bundle.disk",
     "load_published": "models.published",
     "save_published": "models.published",
 }
 
-__all__ = ["load_published", "save_published"]
+__all__ = ["load_bundle", "load_published", "save_bundle", "save_published"]
 
 
 def __getattr__(name: str) -> Any:
