@@ -21,6 +21,7 @@ import pytest
 
 from service.database.engine import Database
 from service.database.migrate import migrate
+from service.database.tables import Base
 
 _UNPRIVILEGED = "postgres"
 _numbers = count(1)
@@ -77,11 +78,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database without rows, to be copied."""
-    postgres_server.execute("CREATE DATABASE template_muquery")
-    migrate(postgres_server.url("template_muquery"))
-    return "template_muquery"
+def postgres_database(postgres_server: PostgresServer) -> str:
+    """A migrated database that tests use one after another: making one takes 0.4 s."""
+    postgres_server.execute("CREATE DATABASE shared")
+    migrate(postgres_server.url("shared"))
+    return postgres_server.url("shared")
 
 
 @pytest.fixture
@@ -93,12 +94,18 @@ def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> Iterator[str]:
     """A migrated, empty PostgreSQL database."""
-    name = f"test_{next(_numbers)}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield postgres_server.url(name)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield postgres_database
+    # Whoever is still connected (a process that the test killed) would hold the tables.
+    postgres_server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shared'"
+    )
+    tables = ", ".join(Base.metadata.tables)
+    with psycopg.connect(
+        host=str(postgres_server.folder), user=_UNPRIVILEGED, dbname="shared", autocommit=True
+    ) as connection:
+        connection.execute(f"TRUNCATE {tables} CASCADE".encode())
 
 
 @pytest.fixture
