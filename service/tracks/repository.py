@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, String, func, or_, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -163,7 +163,7 @@ def clip_vector_id(track_pk: int, position: int) -> int:
 
 def _sort_value(sort: TrackSort) -> ColumnElement[Any]:
     column = Track.__table__.c[sort]
-    return func.lower(column) if sort in ("title", "artist", "album") else column
+    return func.lower(column, type_=String()) if sort in ("title", "artist", "album") else column
 
 
 def _chunks(items: Sequence[Any], size: int = _IN_LIST) -> Iterator[Sequence[Any]]:
