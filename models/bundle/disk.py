@@ -152,6 +152,12 @@ def replace_folder(new: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a folder's entries durable."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -166,6 +172,5 @@ def _write_file(path: Path, content: Content) -> FileEntry:
         shutil.copyfile(content, path)
     else:
         path.write_bytes(content)
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
+    sync_file(path)
     return FileEntry(sha256=sha256_of_file(path), size_bytes=path.stat().st_size)

@@ -35,6 +35,7 @@ from models.bundle.manifest import (
     TorchRuntime,
     WeightStorage,
     complete_manifest,
+    is_document,
 )
 from models.bundle.onnx_towers import OnnxTowers
 from models.bundle.reference import reference_to_bytes
@@ -139,7 +140,7 @@ def amend_bundle(folder: Path | str, extras: Extras, **changes: Any) -> Manifest
     folder = Path(folder)
     manifest = read_manifest(folder)
     kept: dict[str, Content] = {
-        name: check_file(folder, manifest, name)
+        name: folder / name if is_document(name) else check_file(folder, manifest, name)
         for name in manifest.files
         if name not in extras.as_files()
     }

@@ -20,6 +20,9 @@ REFERENCE_FILE = "reference.npz"
 GOLDEN_FILE = "golden.npz"
 CARD_FILE = "MODEL_CARD.md"
 
+# What people read may be edited; it is noted, and stops nothing.
+_DOCUMENT_SUFFIXES = (".md", ".txt")
+
 # A bundle is flat: a name can reach neither a subfolder nor anything outside.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -134,6 +137,11 @@ def required_files(description: Description) -> set[str]:
     if description.runtimes.torch is not None:
         names.add(description.runtimes.torch.weights)
     return names
+
+
+def is_document(name: str) -> bool:
+    """Whether a file is for people alone, so that an edit does no harm."""
+    return name.endswith(_DOCUMENT_SUFFIXES)
 
 
 def manifest_to_json(manifest: Manifest) -> str:

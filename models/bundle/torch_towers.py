@@ -20,6 +20,7 @@ from models.errors import BundleFormatError
 from models.networks.config import ConfigError, MuQMuLanConfig, config_from_dict, to_dict
 from models.networks.muq_mulan import MuQMuLan
 from models.text.ngram_encoder import ARCHITECTURE, NgramTextEncoder, NgramTextEncoderConfig
+from models.text.pooled_backbone import PooledBackbone
 
 Precision = Literal["fp32", "bf16"]
 
@@ -85,15 +86,11 @@ def cuda_is_usable() -> bool:
 
 def pack_network(network: MuQMuLan, file_name: str) -> tuple[TorchRuntime, bytes]:
     """What a manifest says about the torch towers, and the weights' safetensors bytes."""
-    encoder = network.text.encoder
-    described = None
-    if isinstance(encoder, NgramTextEncoder):
-        described = {"architecture": ARCHITECTURE, **to_dict(encoder.config)}
-    elif network.config.text is None:
-        raise BundleFormatError(f"a bundle cannot hold a text encoder {type(encoder).__name__}")
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     runtime = TorchRuntime(
-        weights=file_name, network=to_dict(network.config), text_encoder=described
+        weights=file_name,
+        network=to_dict(network.config),
+        text_encoder=_describe_text_encoder(network),
     )
     return runtime, save(tensors)
 
@@ -105,7 +102,7 @@ def unpack_network(spec: TorchRuntime, weights: Path) -> MuQMuLan:
     """
     try:
         config = config_from_dict(MuQMuLanConfig, spec.network)
-        network = MuQMuLan(config, _text_encoder(spec.text_encoder))
+        network = MuQMuLan(config, _make_text_encoder(spec.text_encoder))
         network.load_state_dict(load_file(weights), strict=True)
     except (ConfigError, TypeError, RuntimeError) as error:
         raise BundleFormatError(
@@ -114,14 +111,27 @@ def unpack_network(spec: TorchRuntime, weights: Path) -> MuQMuLan:
     return network.eval()
 
 
-def _text_encoder(described: dict[str, Any] | None) -> nn.Module | None:
+def _describe_text_encoder(network: MuQMuLan) -> dict[str, Any] | None:
+    """The text encoder's kind and sizes; None where the network's own configuration says it."""
+    encoder = network.text.encoder
+    if network.config.text is not None:
+        return None
+    pooled = isinstance(encoder, PooledBackbone)
+    inner = encoder.encoder if isinstance(encoder, PooledBackbone) else encoder
+    if not isinstance(inner, NgramTextEncoder):
+        raise BundleFormatError(f"a bundle cannot hold a text encoder {type(inner).__name__}")
+    return {"architecture": ARCHITECTURE, "pooled": pooled, **to_dict(inner.config)}
+
+
+def _make_text_encoder(described: dict[str, Any] | None) -> nn.Module | None:
     if described is None:
         return None
     sizes = dict(described)
-    architecture = sizes.pop("architecture", None)
+    architecture, pooled = sizes.pop("architecture", None), sizes.pop("pooled", False)
     if architecture != ARCHITECTURE:
         raise BundleFormatError(f"the text encoder {architecture!r} is not known here")
-    return NgramTextEncoder(config_from_dict(NgramTextEncoderConfig, sizes))
+    encoder = NgramTextEncoder(config_from_dict(NgramTextEncoderConfig, sizes))
+    return PooledBackbone(encoder) if pooled else encoder
 
 
 def _to_numpy(vectors: Tensor) -> Floats:
