@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.networks.text_encoder import TextStates
 from models.text.packed_embedding import PackedEmbedding
 
 ARCHITECTURE = "ngram_text_encoder"
@@ -41,10 +42,9 @@ class NgramTextEncoderConfig:
 
 
 @dataclass(frozen=True)
-class TextEncoding:
+class TextEncoding(TextStates):
     """Token states [N, L, D] (zero where masked) and the sentence embedding [N, E], unit norm."""
 
-    last_hidden_state: Tensor
     pooled: Tensor
 
 
@@ -75,6 +75,23 @@ class NgramTextEncoder(nn.Module):
         states = self.state_projection(self.norm(torch.cat(features, dim=-1))) * keep
         count = keep.sum(dim=1).clamp(min=1.0)  # [N, 1]
         pooled = self.head(states.sum(dim=1) / count.sqrt())
+        return TextEncoding(states, pooled)
+
+
+class SentenceStates(nn.Module):
+    """The sentence embedding in every token's place, for a tower that averages token states.
+
+    The encoder was pretrained to align languages in its sentence embedding, not in its states; a
+    mean over equal rows is the row, so such a tower then works on the former. Its width is E.
+    """
+
+    def __init__(self, encoder: NgramTextEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, token_ids: Tensor, mask: Tensor) -> TextEncoding:
+        pooled = self.encoder(token_ids, mask).pooled
+        states = pooled.unsqueeze(1) * mask.unsqueeze(-1).to(pooled.dtype)
         return TextEncoding(states, pooled)
 
 

@@ -8,10 +8,11 @@ which spares the project a dependency that only the conversion would need.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from models.protobuf_wire import as_bytes, read_fields
 
 UNKNOWN_ID, START_ID, END_ID = 0, 1, 2
 _NORMAL_PIECE = 1
@@ -29,19 +30,19 @@ class SentencePieceModel:
 
 
 def parse_sentencepiece(data: bytes) -> SentencePieceModel:
-    """Read a serialised model; ValueError where it has no pieces or no character map."""
+    """Read a serialised SentencePiece model; ValueError where the data is something else."""
     pieces: list[str] = []
     scores: list[float] = []
     is_normal: list[bool] = []
     character_map = b""
-    for number, value in _fields(data):
+    for number, value in read_fields(data):
         if number == 1 and isinstance(value, bytes):
-            piece = dict(_fields(value))
-            pieces.append(_as_bytes(piece[1]).decode("utf-8"))
-            scores.append(struct.unpack("<f", _as_bytes(piece.get(2, bytes(4))))[0])
+            piece = dict(read_fields(value))
+            pieces.append(as_bytes(piece[1]).decode("utf-8"))
+            scores.append(struct.unpack("<f", as_bytes(piece.get(2, bytes(4))))[0])
             is_normal.append(piece.get(3, _NORMAL_PIECE) == _NORMAL_PIECE)
         elif number == 3 and isinstance(value, bytes):
-            character_map = _as_bytes(dict(_fields(value)).get(2, b""))
+            character_map = as_bytes(dict(read_fields(value)).get(2, b""))
     if not pieces or not character_map:
         raise ValueError("not a SentencePiece model with pieces and a character map")
     return SentencePieceModel(tuple(pieces), tuple(scores), tuple(is_normal), character_map)
@@ -77,40 +78,3 @@ def build_tokenizer(model: SentencePieceModel, *, lowercase: bool) -> Tokenizer:
         special_tokens=[("[start]", START_ID), ("[end]", END_ID)],
     )
     return tokenizer
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers and raw values of one message: integers for varints, bytes for the rest."""
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        kind = tag & 7
-        if kind == 0:
-            value, position = _varint(data, position)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            size, position = _varint(data, position)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"unknown wire type {kind} in a SentencePiece model")
-        yield tag >> 3, data[position : position + size]
-        position += size
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-
-
-def _as_bytes(value: int | bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise ValueError("a field of the SentencePiece model has an unexpected type")
-    return value
