@@ -89,7 +89,11 @@ def _cuda_checks(
 
 def torch_is_installed() -> bool:
     """Whether torch and safetensors can be imported, without importing them."""
-    return find_spec("torch") is not None and find_spec("safetensors") is not None
+    try:
+        return find_spec("torch") is not None and find_spec("safetensors") is not None
+    except ModuleNotFoundError:
+        # What an import hook that blocks a module answers.
+        return False
 
 
 def _torch_has_cuda() -> bool:

@@ -18,8 +18,9 @@ Vectors = NDArray[np.float32]
 MAX_TEXT_COSINE = 0.99
 MIN_BATCH_COSINE = 0.99999
 MIN_GOLDEN_COSINE = 0.9999
-# bf16 arithmetic and int8 weights move vectors by this much, measured on the published shapes.
-MIN_GOLDEN_COSINE_REDUCED = 0.999
+# bf16 arithmetic moves the vectors of the published shapes by 4e-5, int8 weights by 2e-4, those of
+# a tiny model by more; what is not the same model differs by far more still.
+MIN_GOLDEN_COSINE_REDUCED = 0.99
 MAX_NORM_ERROR = 1e-3
 
 

@@ -76,7 +76,8 @@ class TorchTowers:
         return nullcontext()
 
     def _tensor(self, values: Any) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+        # A copy: torch takes neither read-only arrays nor negative strides.
+        return torch.from_numpy(np.array(values, order="C")).to(self._device)
 
 
 def cuda_is_usable() -> bool:

@@ -43,7 +43,9 @@ def edit_manifest(folder: Path, **changes: Any) -> None:
 
 def described(folder: Path) -> tuple[Description, dict[str, bytes | Path]]:
     manifest = read_manifest(folder)
-    description = Description(**{name: getattr(manifest, name) for name in Description.model_fields})
+    description = Description(
+        **{name: getattr(manifest, name) for name in Description.model_fields}
+    )
     return description, {name: folder / name for name in manifest.files}
 
 
@@ -93,7 +95,12 @@ def test_a_failing_save_keeps_the_old_bundle(bundle: Path) -> None:
 def test_the_identity_ignores_what_does_not_change_vectors(tmp_path: Path) -> None:
     description, files = described(TINY)
     renamed = description.model_copy(
-        update={"name": "other", "licence": "MIT", "languages": ("fr",), "tag_templates": ("{label}",)}
+        update={
+            "name": "other",
+            "licence": "MIT",
+            "languages": ("fr",),
+            "tag_templates": ("{label}",),
+        }
     )
     files[CARD_FILE] = b"# Rewritten"
     del files["reference.npz"]
