@@ -1,9 +1,13 @@
 """The two log-mel front ends: against each other, and at the edges of what they accept."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+import models
 from models.audio import mel_numpy
 from models.audio.filterbank import mel_filterbank
 from models.audio.mel import LogMel
@@ -103,3 +107,19 @@ def test_loud_finite_audio_is_not_refused() -> None:
 def test_odd_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\[B, T\]"):
         mel_numpy.log_mel(np.zeros(24_000, dtype=np.float32))
+
+
+def test_the_numpy_twin_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import models, numpy\n"
+        "from models.audio.mel_numpy import log_mel\n"
+        "assert log_mel(numpy.zeros((1, 24000), numpy.float32)).shape == (1, 128, 100)\n"
+        "assert 'load_published' in dir(models)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'load_nothing'"):
+        _ = models.load_nothing
