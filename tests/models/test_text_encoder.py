@@ -25,6 +25,7 @@ from models.text.ngram_encoder import (
     save_text_encoder,
 )
 from models.text.packed_embedding import PackedEmbedding
+from models.text.sentence_embedder import SentenceEmbedder
 from models.text.sentencepiece_file import build_tokenizer, parse_sentencepiece
 from models.text.tokenizer import TextTokenizer
 
@@ -187,6 +188,16 @@ def _tiny_sentencepiece() -> bytes:
     character_map = struct.pack("<I", 1024) + bytes(1024)
     messages = [(1, _message((1, p.encode()), (2, s), (3, t))) for p, s, t in pieces]
     return _message(*messages, (3, _message((1, b"identity"), (2, character_map))))
+
+
+def test_embedder_keeps_the_order_of_texts(encoder: NgramTextEncoder) -> None:
+    model = parse_sentencepiece(_tiny_sentencepiece())
+    embedder = SentenceEmbedder(encoder, TextTokenizer(build_tokenizer(model, lowercase=True)))
+    texts = ["rock rock rock", "o", "rocko c", ""]
+    together = embedder.embed(texts, batch_size=2)
+    alone = np.concatenate([embedder.embed([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert embedder.embed([]).shape == (0, TINY.embed_dim)
 
 
 @pytest.fixture
