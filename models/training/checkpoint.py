@@ -33,7 +33,8 @@ class TrainState:
     audio_s: float = 0.0
     wall_s: float = 0.0
     best_metric: float | None = None
-    extra: dict[str, float] = field(default_factory=dict)
+    pending: dict[str, list[float]] = field(default_factory=dict)
+    """Numbers of updates since the last logged line, which averages them."""
 
 
 def save_checkpoint(
@@ -96,13 +97,14 @@ def load_checkpoint(
     return TrainState(**json.loads(header["state"]))
 
 
-def load_module(path: Path, module: torch.nn.Module) -> dict[str, Any]:
-    """Load only the network of a checkpoint, strictly; return the run's counters."""
+def load_module(path: Path, module: torch.nn.Module, prefix: str = "") -> dict[str, Any]:
+    """Load a checkpoint's network, or its part under `prefix`, strictly; return the counters."""
     with safe_open(path, framework="pt", device="cpu") as stored:
         header = stored.metadata()
         _check_schema(path, header)
-        names = [name for name in stored.keys() if name.startswith("model.")]  # noqa: SIM118
-        tensors = {name.removeprefix("model."): stored.get_tensor(name) for name in names}
+        stem = f"model.{prefix}"
+        names = [name for name in stored.keys() if name.startswith(stem)]  # noqa: SIM118
+        tensors = {name.removeprefix(stem): stored.get_tensor(name) for name in names}
     _load_module(path, module, tensors)
     counters: dict[str, Any] = json.loads(header["state"])
     return counters

@@ -7,7 +7,8 @@ micro-batch n draws what the uninterrupted run drew at n.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.networks.config import MelConfig
-from models.training.manifest import ManifestEntry, Split
-from models.training.mel_cache import STEP, MelCache
+from models.training import distributed
+from models.training.manifest import ManifestEntry, Split, read_manifest
+from models.training.mel_cache import STEP, MelCache, cache_identity
 
 FRAME_RATE_HZ = 100
 _MEL = MelConfig()
@@ -61,6 +63,41 @@ class CropPhase:
     @property
     def frames(self) -> int:
         return round(self.crop_s * FRAME_RATE_HZ)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which corpus, which crops of it, and how they are varied.
+
+    A track's chance in a batch is its duration to the power `duration_power`.
+    """
+
+    phases: tuple[CropPhase, ...]
+    manifest: str = "corpus/manifest.jsonl"
+    cache: str = "corpus/mels"
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    duration_power: float = 0.5
+
+    def __post_init__(self) -> None:
+        ends = [phase.until_update for phase in self.phases]
+        if not ends or ends != sorted(set(ends)):
+            raise ValueError("phases must be there and end one after another")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A corpus opened for training: its entries, their cached mels, and a hash of both."""
+
+    entries: list[ManifestEntry]
+    cache: MelCache
+    identity: str
+
+
+def open_training_data(config: DataConfig) -> TrainingData:
+    """Open the manifest and the cache that a recipe names."""
+    entries = read_manifest(Path(config.manifest))
+    cache = MelCache(Path(config.cache))
+    return TrainingData(entries, cache, cache_identity(Path(config.cache), entries))
 
 
 @dataclass(frozen=True)
@@ -145,6 +182,50 @@ def augment(mels: Tensor, config: AugmentConfig, seed: int, position: int) -> Te
             low, high = _stretch(rng, bins, config.band_mask_bins)
             result[row, low:high] = mean
     return result
+
+
+class CropBatches:
+    """The batches of a recipe: sampler, phases and augmentation in one, shared by the stages.
+
+    `position` counts micro-batches; batch sizes are global, and each process gets its part.
+    """
+
+    def __init__(
+        self, data: TrainingData, config: DataConfig, seed: int, micro_batches: int
+    ) -> None:
+        self.config, self.seed, self.micro_batches = config, seed, micro_batches
+        self.sampler = CropSampler(data.entries, data.cache, "train", seed, config.duration_power)
+
+    def crops(self, position: int) -> Crops:
+        """Return this process's crops of micro-batch `position`."""
+        phase = phase_at(self.config.phases, position // self.micro_batches)
+        crops = self.sampler.draw(position, phase.batch_size, phase.frames)
+        mine = distributed.local_slice(phase.batch_size)
+        return Crops(crops.tracks[mine], crops.starts[mine], crops.frames)
+
+    def mels(self, crops: Crops, position: int) -> Tensor:
+        """Read and augment crops: normalised log-mel [B, M, F]."""
+        # Processes must not shift their crops alike.
+        turn = position * distributed.world_size() + distributed.rank()
+        return augment(self.sampler.read(crops), self.config.augment, self.seed, turn)
+
+    def audio_s(self, crops: Crops) -> float:
+        """Return how many seconds of audio the crops hold, over all processes."""
+        return len(crops.tracks) * crops.frames / FRAME_RATE_HZ * distributed.world_size()
+
+
+def held_out_entries(data: TrainingData, limit: int, split: Split = "valid") -> list[ManifestEntry]:
+    """List a split's tracks that the cache holds, thinned evenly to at most `limit`."""
+    held = [e for e in data.entries if e.split == split and e.sha256 in data.cache]
+    step = max(-(-len(held) // limit), 1)
+    return held[::step]
+
+
+def middle_crops(data: TrainingData, entries: Sequence[ManifestEntry], crop_frames: int) -> Tensor:
+    """Read one crop from the middle of each track [N, M, F]."""
+    files = [entry.sha256 for entry in entries]
+    starts = np.array([max(data.cache.frames(f) - crop_frames, 0) // 2 for f in files], np.int64)
+    return read_crops(data.cache, files, Crops(np.arange(len(files)), starts, crop_frames))
 
 
 def phase_at(phases: Sequence[CropPhase], update: int) -> CropPhase:

@@ -42,7 +42,8 @@ def decode_mono(path: Path, max_s: float = 1200.0) -> NDArray[np.float32]:
 
 
 def _decode_native(path: Path, max_s: float) -> tuple[NDArray[np.float32], int]:
-    with av.open(str(path)) as container:
+    # Tags in an unknown encoding must not cost the audio.
+    with av.open(str(path), metadata_errors="replace") as container:
         if not container.streams.audio:
             raise ValueError("no audio stream")
         stream = container.streams.audio[0]

@@ -95,7 +95,8 @@ def quantise(mel: NDArray[np.float32], storage: Storage) -> Stored:
     """Turn normalised mel values into what is stored."""
     if storage == "float16":
         return mel.astype(np.float16)
-    return np.clip(np.rint(mel / STEP), -128, 127).astype(np.int8)
+    stored: Stored = np.clip(np.rint(mel / STEP), -128, 127).astype(np.int8)
+    return stored
 
 
 def dequantise(stored: Stored) -> NDArray[np.float32]:

@@ -21,6 +21,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.training import distributed
+from models.training.settings import to_json
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -49,6 +52,31 @@ class Run:
         run = cls(folder)
         run.write_json("config.json", {"stage": stage, "recipe": recipe, "config": dict(config)})
         run.write_json("environment.json", describe_environment(data_identity))
+        return run
+
+    @classmethod
+    def open(
+        cls, folder: Path, stage: str, name: str, recipe: Any, data_identity: str, resume: bool
+    ) -> Run:
+        """Open a run's folder, new or to be continued; only the first process writes there.
+
+        A resumed run must be of the same stage and data. Its settings may have been overridden:
+        the new ones are written, the old ones stay beside them.
+        """
+        if not distributed.is_first():
+            return cls(folder)
+        config = to_json(recipe)
+        if not resume:
+            return cls.open_new(folder, stage, name, config, data_identity)
+        run = cls.open_existing(folder, stage)
+        known = read_json(folder / "environment.json")["data_identity"]
+        if known != data_identity:
+            raise RunError(f"{folder} was trained on other data; the corpus has changed since")
+        # Through JSON, so that tuples and lists compare alike.
+        if run.config["config"] != json.loads(json.dumps(config)):
+            replaced = len(list(folder.glob("config.replaced-*.json")))
+            (folder / "config.json").rename(folder / f"config.replaced-{replaced}.json")
+            run.write_json("config.json", {"stage": stage, "recipe": name, "config": config})
         return run
 
     @classmethod

@@ -1,0 +1,207 @@
+"""Recipes: one function per stage and size, each returning a validated, frozen configuration.
+
+`tiny` runs in seconds on a CPU (the tests use it), `small` made the bundled model on two CPU
+cores, `published` has the sizes and the schedule of the paper. What the paper does not say, and
+what was decided instead, stands in the function's docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from models.networks.config import (
+    ConformerConfig,
+    MelRVQConfig,
+    MuQConfig,
+    MuQMuLanConfig,
+    TransformerConfig,
+)
+from models.training.data import AugmentConfig, CropPhase, DataConfig
+from models.training.distill import DistillConfig
+from models.training.loop import LoopConfig
+from models.training.mel_rvq import MelRvqRecipe
+from models.training.mulan import MulanRecipe
+from models.training.muq import MuqRecipe
+from models.training.schedule import OptimiserConfig
+
+
+def mel_rvq_tiny() -> MelRvqRecipe:
+    """Two books of 32 codes for the test suite."""
+    return MelRvqRecipe(
+        rvq=MelRVQConfig(codebooks=2, codebook_size=32, codebook_dim=4, stale_tolerance=5),
+        data=DataConfig(phases=(CropPhase(20, 1.0, 4),)),
+        optimiser=OptimiserConfig(peak_lr=3e-3, updates=20),
+        loop=LoopConfig(log_every=5, validate_every=10, save_every=10, device="cpu"),
+    )
+
+
+def mel_rvq_small() -> MelRvqRecipe:
+    """Eight books of 512 codes, fitted in minutes.
+
+    Half the published number of codes and ten times its rate, which a short run needs to settle;
+    levels are shifted by up to 20 dB, as in every stage that leads to the bundled model.
+    """
+    return MelRvqRecipe(
+        rvq=MelRVQConfig(codebook_size=512, stale_tolerance=50),
+        data=DataConfig(
+            phases=(CropPhase(3000, 1.0, 48),), augment=AugmentConfig(gain_db=20.0, tilt_db=3.0)
+        ),
+        optimiser=OptimiserConfig(peak_lr=1e-3, updates=3000, decay="linear", warmup_updates=50),
+        loop=LoopConfig(log_every=100, validate_every=500, save_every=500),
+    )
+
+
+def mel_rvq_published() -> MelRvqRecipe:
+    """The released quantizer: 8 x 1024 x 16, 4,000 updates of 32 five-second crops, Adam 1e-4.
+
+    The source says that crops are random; how tracks are weighted it does not: by duration here.
+    """
+    return MelRvqRecipe(
+        rvq=MelRVQConfig(),
+        data=DataConfig(phases=(CropPhase(4000, 5.0, 32),), duration_power=1.0),
+        optimiser=OptimiserConfig(peak_lr=1e-4, updates=4000),
+        loop=LoopConfig(log_every=10, validate_every=100, save_every=100),
+    )
+
+
+def muq_tiny() -> MuqRecipe:
+    """A one-layer network for the test suite; set `rvq_run` to a run of mel_rvq tiny."""
+    conformer = ConformerConfig(width=16, layers=1, heads=2, feed_forward=32, depthwise_kernel=5)
+    return MuqRecipe(
+        muq=MuQConfig(
+            conv_dim=4, conformer=conformer, head_dim=64, target_codebooks=2,
+            rvq=mel_rvq_tiny().rvq,
+        ),
+        data=DataConfig(phases=(CropPhase(6, 1.2, 4),)),
+        optimiser=OptimiserConfig(peak_lr=1e-3, updates=6, warmup_updates=2, decay="linear"),
+        loop=LoopConfig(log_every=2, validate_every=3, save_every=3, device="cpu"),
+    )  # fmt: skip
+
+
+def small_muq_network() -> MuQConfig:
+    """The published form at 1/60 of its size: 24 stem channels, 4 layers of width 192.
+
+    Dropout is 0.05, not 0.1: a network this small underfits. The head predicts the first four
+    books only; the finer ones cost as much and are nearly noise to it.
+    """
+    conformer = ConformerConfig(
+        width=192, layers=4, heads=4, feed_forward=768,
+        hidden_dropout=0.05, attention_dropout=0.05, activation_dropout=0.05, conv_dropout=0.05,
+    )  # fmt: skip
+    return MuQConfig(
+        conv_dim=24, conformer=conformer, head_dim=4 * 512, target_codebooks=4,
+        rvq=mel_rvq_small().rvq,
+    )  # fmt: skip
+
+
+def muq_small() -> MuqRecipe:
+    """Pre-training of the bundled model: minutes, not weeks; three-second crops, bf16."""
+    return MuqRecipe(
+        muq=small_muq_network(),
+        data=DataConfig(
+            phases=(CropPhase(500, 3.0, 64),), augment=AugmentConfig(gain_db=20.0, tilt_db=3.0)
+        ),
+        optimiser=OptimiserConfig(
+            peak_lr=1e-3, updates=500, warmup_updates=50, decay="linear",
+            betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01, clip_norm=1.0,
+        ),
+        loop=LoopConfig(precision="bf16", log_every=10, validate_every=100, save_every=50),
+        rvq_run="runs/mel_rvq-small",
+    )  # fmt: skip
+
+
+def muq_published() -> MuqRecipe:
+    """The released recipe: 192 clips of 30 s, 5e-4 with 32,000 warm-up, linear to 0 at 400,000.
+
+    64 processes of three clips stand for the 32 GPUs with two accumulation steps; on fewer
+    devices raise `loop.micro_batches` and lower the batch. Stored in fp32, as it was.
+    """
+    return MuqRecipe(
+        muq=MuQConfig(),
+        data=DataConfig(phases=(CropPhase(400_000, 30.0, 192),), duration_power=1.0),
+        optimiser=OptimiserConfig(
+            peak_lr=5e-4, updates=400_000, warmup_updates=32_000, decay="linear",
+            betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01, clip_norm=10.0,
+        ),
+        loop=LoopConfig(log_every=50, validate_every=2000, save_every=2000),
+        rvq_run="runs/mel_rvq-published",
+    )  # fmt: skip
+
+
+def mulan_tiny() -> MulanRecipe:
+    """Two tiny towers for the test suite; set `text_folder`, and `muq_run` to a run of muq tiny."""
+    return MulanRecipe(
+        network=MuQMuLanConfig(
+            muq=muq_tiny().muq,
+            audio_transformer=TransformerConfig(dim=16, depth=0),
+            text=None, text_width=16,
+            text_transformer=TransformerConfig(dim=16, depth=1, heads=2, head_dim=8),
+            embed_dim=8, clip_s=2,
+        ),
+        data=DataConfig(phases=(CropPhase(4, 1.0, 4), CropPhase(6, 2.0, 4))),
+        optimiser=OptimiserConfig(peak_lr=1e-3, updates=6, warmup_updates=2, decay="linear"),
+        loop=LoopConfig(log_every=2, validate_every=3, save_every=3, device="cpu"),
+        text_folder="text", validation_crop_s=2.0,
+    )  # fmt: skip
+
+
+def mulan_small() -> MulanRecipe:
+    """The bundled model: a 5 M audio tower on sentence embeddings of a frozen encoder.
+
+    Texts pass one linear map: in trials a deeper text side was no better, and a linear one cannot
+    bend what the encoder learned about languages. Most crops last three seconds, because many
+    short ones teach more per hour of CPU; the last phase uses whole windows of ten.
+    """
+    return MulanRecipe(
+        network=MuQMuLanConfig(
+            muq=small_muq_network(),
+            audio_transformer=TransformerConfig(dim=192, depth=0),
+            text=None, text_width=512,
+            text_transformer=TransformerConfig(dim=512, depth=0),
+            embed_dim=256,
+        ),
+        data=DataConfig(
+            phases=(CropPhase(550, 3.0, 192), CropPhase(600, 10.0, 64)),
+            augment=AugmentConfig(gain_db=20.0, tilt_db=4.0, band_masks=1, time_masks=1),
+            duration_power=0.25,
+        ),
+        optimiser=OptimiserConfig(
+            peak_lr=1e-3, updates=600, warmup_updates=30, decay="cosine",
+            betas=(0.9, 0.98), weight_decay=0.02, clip_norm=1.0,
+        ),
+        loop=LoopConfig(precision="bf16", log_every=5, validate_every=50, save_every=25),
+        text_folder="corpus/text",
+        distill=DistillConfig(labels="corpus/teacher/labels.npz"),
+        muq_run="runs/muq-small",
+    )  # fmt: skip
+
+
+def mulan_published() -> MulanRecipe:
+    """The paper's audio tower and schedule: batches of 768 times 10, Adam 1e-4, clipping at 0.5.
+
+    The published text side is XLM-R with 8 layers behind it. Here the layers stand on the token
+    states of the text encoder in `text_folder`, through a linear map to their width of 768.
+    """
+    return MulanRecipe(
+        network=MuQMuLanConfig(text=None, text_width=512, text_projection=True),
+        data=DataConfig(phases=(CropPhase(100_000, 10.0, 768),), duration_power=0.0),
+        optimiser=OptimiserConfig(
+            peak_lr=1e-4, updates=100_000, betas=(0.9, 0.99), clip_norm=0.5
+        ),
+        loop=LoopConfig(
+            seed=42, micro_batches=10, precision="bf16", log_every=10, validate_every=100,
+            save_every=100,
+        ),
+        text_folder="corpus/text", text_reading="tokens",
+        muq_run="runs/muq-published",
+    )  # fmt: skip
+
+
+RECIPES: dict[str, dict[str, Callable[[], Any]]] = {
+    "mel_rvq": {
+        "tiny": mel_rvq_tiny, "small": mel_rvq_small, "published": mel_rvq_published
+    },
+    "muq": {"tiny": muq_tiny, "small": muq_small, "published": muq_published},
+    "mulan": {"tiny": mulan_tiny, "small": mulan_small, "published": mulan_published},
+}  # fmt: skip

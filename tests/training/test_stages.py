@@ -1,0 +1,193 @@
+"""Every stage of the chain with its tiny recipe: it runs, it learns, it resumes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.losses import softmax_contrast
+from models.networks.mel_rvq import MelRVQ
+from models.training import mel_rvq, mulan, muq
+from models.training.data import open_training_data
+from models.training.loop import Trainer
+from models.training.mel_rvq import code_use, load_mel_rvq, train_mel_rvq
+from models.training.mulan import MulanTask, contrast, load_trained_mulan, train_mulan
+from models.training.muq import load_muq, train_muq
+from models.training.recipes import RECIPES, mel_rvq_tiny, mulan_tiny, muq_tiny
+from models.training.run import Run, RunError
+from models.training.settings import override
+from tests.training.tiny_corpus import TinyCorpus, make_tiny_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
+    torch.set_num_threads(1)
+    return make_tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def rvq_run(corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "mel_rvq"
+    train_mel_rvq(override(mel_rvq_tiny(), corpus.data_settings), folder, "tiny", resume=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def muq_run(corpus: TinyCorpus, rvq_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "muq"
+    recipe = override(muq_tiny(), [*corpus.data_settings, f"rvq_run={rvq_run}"])
+    train_muq(recipe, folder, "tiny", resume=False)
+    return folder
+
+
+def mulan_recipe(corpus: TinyCorpus, *settings: str) -> mulan.MulanRecipe:
+    return override(mulan_tiny(), [*corpus.data_settings, f"text_folder={corpus.text}", *settings])
+
+
+def metrics(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def test_mel_rvq_learns_to_reconstruct(rvq_run: Path) -> None:
+    valid = metrics(rvq_run, "valid")
+    assert valid[-1]["reconstruction"] < valid[0]["reconstruction"]
+    assert 1.0 <= valid[-1]["perplexity.0"] <= 32.0
+    assert (rvq_run / "plots" / "perplexity.png").exists()
+    rvq = load_mel_rvq(rvq_run)
+    assert isinstance(rvq, MelRVQ)
+    assert not rvq.training
+
+
+def test_code_use_counts() -> None:
+    even = torch.arange(8).reshape(1, 1, 8)
+    assert code_use(even, 16)[0].perplexity == pytest.approx(8.0)
+    assert code_use(even, 16)[0].dead == 8
+
+
+def test_muq_predicts_the_frozen_codes_of_its_quantizer(muq_run: Path, rvq_run: Path) -> None:
+    trained, quantizer = load_muq(muq_run), load_mel_rvq(rvq_run)
+    assert trained.rvq is not None
+    for name, value in quantizer.state_dict().items():
+        assert torch.equal(trained.rvq.state_dict()[name], value), name
+    # Chance is the logarithm of 32 codes; training must have moved towards it or below.
+    assert metrics(muq_run, "train")[-1]["loss"] < np.log(32) + 0.5
+    assert {"accuracy", "book_accuracy.1"} <= set(metrics(muq_run, "valid")[-1])
+
+
+Stage = tuple[Callable[..., Any], Any, str]
+
+
+def stages(corpus: TinyCorpus, rvq_run: Path, muq_run: Path) -> dict[str, Stage]:
+    return {
+        "mel_rvq": (train_mel_rvq, override(mel_rvq_tiny(), corpus.data_settings), "rvq"),
+        "muq": (
+            train_muq,
+            override(muq_tiny(), [*corpus.data_settings, f"rvq_run={rvq_run}"]),
+            "muq",
+        ),
+        "mulan": (
+            train_mulan,
+            mulan_recipe(
+                corpus, f"muq_run={muq_run}", f"distill.labels={corpus.labels}",
+                "data.augment.gain_db=10", "data.augment.time_masks=1",
+            ),
+            "mulan",
+        ),
+    }  # fmt: skip
+
+
+TASKS = {"mel_rvq": mel_rvq.MelRvqTask, "muq": muq.MuqTask, "mulan": mulan.MulanTask}
+
+
+@pytest.mark.parametrize("stage", ["mel_rvq", "muq", "mulan"])
+def test_resumed_stage_equals_the_uninterrupted_one(
+    stage: str, corpus: TinyCorpus, rvq_run: Path, muq_run: Path, tmp_path: Path
+) -> None:
+    train, recipe, _ = stages(corpus, rvq_run, muq_run)[stage]
+    train(recipe, tmp_path / "whole", "tiny", resume=False)
+
+    data = open_training_data(recipe.data)
+    run = Run.open(tmp_path / "parts", stage, "tiny", recipe, data.identity, resume=False)
+    half = recipe.optimiser.updates // 2
+    Trainer(TASKS[stage](recipe, data), run, recipe.optimiser, recipe.loop).train(stop_after=half)
+    torch.manual_seed(12345)
+    train(recipe, tmp_path / "parts", "tiny", resume=True)
+
+    timeless = [
+        [{k: v for k, v in line.items() if k != "audio_hours_per_s"} for line in lines]
+        for lines in (metrics(tmp_path / "whole", "train"), metrics(tmp_path / "parts", "train"))
+    ]
+    assert timeless[0] == timeless[1]
+    assert metrics(tmp_path / "whole", "valid") == metrics(tmp_path / "parts", "valid")
+
+
+def test_mulan_learns_the_tiny_corpus(corpus: TinyCorpus, tmp_path: Path) -> None:
+    recipe = mulan_recipe(
+        corpus, f"distill.labels={corpus.labels}", "optimiser.updates=30",
+        "optimiser.peak_lr=0.01", "data.phases.0.until_update=30", "data.phases.1.until_update=31",
+        "loop.validate_every=30",
+    )  # fmt: skip
+    train_mulan(recipe, tmp_path / "run", "tiny", resume=False)
+    lines = metrics(tmp_path / "run", "train")
+    for name in ("contrast", "distill_clips", "distill_tags"):
+        assert lines[-1][name] < lines[0][name], name
+
+    trained = load_trained_mulan(tmp_path / "run")
+    tokens = trained.reader.tokenizer.encode(["low sound", "a noise"])
+    ids, mask = torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.mask)
+    vectors = trained.network.text_embedding(ids, mask)
+    # The real encoder behind the tower gives what the table gave in training.
+    task = MulanTask(dataclasses.replace(recipe, start_from=str(tmp_path / "run")),
+                     open_training_data(recipe.data))  # fmt: skip
+    task.module.eval()
+    with torch.no_grad():
+        looked_up = task.embed_texts(np.array([task.table.index("low sound")]))
+    torch.testing.assert_close(vectors[:1], looked_up, rtol=1e-4, atol=1e-5)
+    clip = trained.network.embed_audio_clips(torch.randn(1, 48_000) * 0.1)
+    torch.testing.assert_close(clip.norm(dim=1), torch.ones(1))
+
+
+def test_token_states_train_too(corpus: TinyCorpus, tmp_path: Path) -> None:
+    recipe = mulan_recipe(corpus, "text_reading=tokens", "network.contrastive=sigmoid")
+    train_mulan(recipe, tmp_path / "run", "tiny", resume=False)
+    trained = load_trained_mulan(tmp_path / "run")
+    tokens = trained.reader.tokenizer.encode(["low sound"])
+    ids, mask = torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.mask)
+    vectors = trained.network.text_embedding(ids, mask)
+    task = MulanTask(dataclasses.replace(recipe, start_from=str(tmp_path / "run")),
+                     open_training_data(recipe.data))  # fmt: skip
+    task.module.eval()
+    with torch.no_grad():
+        looked_up = task.embed_texts(np.array([task.table.index("low sound")]))
+    torch.testing.assert_close(vectors, looked_up, rtol=1e-4, atol=1e-5)
+
+
+def test_pairs_with_the_same_text_are_no_negatives(corpus: TinyCorpus) -> None:
+    task = MulanTask(mulan_recipe(corpus), open_training_data(mulan_recipe(corpus).data))
+    loss = task.towers.mulan.contrastive
+    audio, text = (torch.nn.functional.normalize(torch.randn(4, 8), dim=1) for _ in range(2))
+    apart = contrast(loss, audio, text, torch.arange(4))
+    torch.testing.assert_close(apart, loss(audio, text))
+    same = contrast(loss, audio, text, torch.tensor([0, 1, 2, 2]))
+    scaled = audio @ text.T * loss.log_temperature.exp()
+    scaled[2, 3] = scaled[3, 2] = float("-inf")
+    torch.testing.assert_close(same, softmax_contrast(scaled, decoupled=True))
+
+
+def test_a_run_is_continued_on_the_same_data_only(corpus: TinyCorpus, rvq_run: Path) -> None:
+    with pytest.raises(RunError, match="other data"):
+        Run.open(rvq_run, "mel_rvq", "tiny", mel_rvq_tiny(), "another hash", resume=True)
+
+
+def test_every_recipe_is_valid() -> None:
+    for recipes in RECIPES.values():
+        for make in recipes.values():
+            make()
