@@ -133,6 +133,7 @@ def upgrade() -> None:
     op.create_index("ix_jobs_claim", "jobs", ["state", "priority", "run_at"])
     op.create_index("ix_jobs_created_at_id", "jobs", ["created_at", "id"])
     op.create_index("ix_jobs_track_pk", "jobs", ["track_pk"])
+    op.create_index("ix_jobs_updated_at", "jobs", ["updated_at"])
 
     op.create_table(
         "track_vectors",
@@ -152,6 +153,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("track_vectors")
+    op.drop_index("ix_jobs_updated_at", "jobs")
     op.drop_index("ix_jobs_track_pk", "jobs")
     op.drop_index("ix_jobs_created_at_id", "jobs")
     op.drop_index("ix_jobs_claim", "jobs")

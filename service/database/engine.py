@@ -31,7 +31,9 @@ class Database:
         self.engine = open_engine(self.url, pool_size=pool_size)
         reading = self.engine.execution_options(postgresql_readonly=True)
         writing = self.engine.execution_options(**{_WRITES: True})
+        frozen = reading.execution_options(isolation_level="REPEATABLE READ")
         self._read = sessionmaker(reading, expire_on_commit=False)
+        self._snapshot = sessionmaker(reading if self.is_sqlite else frozen, expire_on_commit=False)
         self._write = sessionmaker(writing, expire_on_commit=False)
 
     @property
@@ -40,8 +42,17 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that sees one transaction and cannot write."""
+        """A session that cannot write."""
         with self._read() as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session that cannot write and sees the database of one moment, however long it reads.
+
+        On SQLite every read session is like that.
+        """
+        with self._snapshot() as session:
             yield session
 
     @contextmanager

@@ -188,6 +188,7 @@ class Job(Base):
         ),
         Index("ix_jobs_claim", "state", "priority", "run_at"),
         Index("ix_jobs_track_pk", "track_pk"),
+        Index("ix_jobs_updated_at", "updated_at"),
         Index("ix_jobs_created_at_id", "created_at", "id"),
     )
 

@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 STORED = np.dtype("<f2")
+_MAX_NORM = 1.01
 
 
 def pack_vectors(vectors: NDArray[np.floating[Any]]) -> list[bytes]:
-    """[N, E] -> N values; raises ValueError for anything that is not finite in float16."""
+    """[N, E] -> N values; raises ValueError for what no index would take.
+
+    Vectors must be finite and of unit length, or shorter where they are means of such.
+    """
     rows = vectors.astype(STORED)
-    if not np.isfinite(rows).all():
-        raise ValueError("a vector is not finite")
+    norms = np.linalg.norm(rows.astype(np.float32), axis=1)
+    if not (norms <= _MAX_NORM).all():  # false for NaN, too
+        raise ValueError("a vector is not finite or longer than 1")
     return [row.tobytes() for row in rows]
 
 
