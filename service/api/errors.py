@@ -107,14 +107,19 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
     assert isinstance(error, RequestValidationError)
     fields = [
         {
-            "field": ".".join(str(part) for part in item["loc"]),
-            "problem": str(item["msg"]).removeprefix("Value error, "),
+            "field": _printable(".".join(str(part) for part in item["loc"])),
+            "problem": _printable(str(item["msg"]).removeprefix("Value error, ")),
         }
         for item in error.errors()
     ]
     first = fields[0] if fields else {"field": "body", "problem": "is not valid"}
     message = f"{first['field']}: {first['problem']}"
     return error_response(422, "invalid_request", message, {"fields": fields})
+
+
+def _printable(text: str) -> str:
+    """Short enough, and encodable: a client may name a field with half a surrogate pair."""
+    return text[:200].encode("utf-8", "replace").decode()
 
 
 def install_error_handlers(app: FastAPI) -> None:

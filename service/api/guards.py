@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
@@ -14,21 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.errors import CrossOrigin, UntrustedHost, response_of
 from service.errors import TooLarge
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 DRAIN_BYTES = 32 * 1024 * 1024
 DRAIN_S = 5.0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that binds to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class HostGuardMiddleware:
@@ -78,7 +66,12 @@ class BodyTooLarge(HTTPException):
 
 
 class BodyLimitMiddleware:
-    """Counts the body, declared and real, and answers 413 past the limit of the path."""
+    """Counts the body, declared and real, and answers 413 past the limit of the path.
+
+    An error sent before its request was read to the end waits for a part of the rest: a server
+    that answers and closes with bytes unread resets the connection, and the client never sees the
+    answer. Past DRAIN_BYTES or DRAIN_S it is cut off all the same.
+    """
 
     def __init__(self, app: ASGIApp, *, limit_bytes: Callable[[Scope], int]) -> None:
         self.app = app
@@ -88,34 +81,44 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         limit = self.limit_bytes(scope)
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            await drain(receive)
-            await response_of(TooLarge(limit_bytes=limit))(scope, receive, send)
-            return
+        # A client that expects "100 Continue" has not sent its body yet.
+        unread = _has_body(headers) and "expect" not in headers
         seen = 0
 
         async def counting_receive() -> Message:
-            nonlocal seen
+            nonlocal seen, unread
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
+                unread = message.get("more_body", False)
                 if seen > limit:
-                    if message.get("more_body", False):
-                        await drain(receive)
                     raise BodyTooLarge
+            else:
+                unread = False
             return message
 
-        await self.app(scope, counting_receive, send)
+        async def draining_send(message: Message) -> None:
+            nonlocal unread
+            if message["type"] == "http.response.start" and message["status"] >= 400 and unread:
+                unread = False
+                await drain(receive)
+            await send(message)
+
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            await response_of(TooLarge(limit_bytes=limit))(scope, receive, draining_send)
+        else:
+            await self.app(scope, counting_receive, draining_send)
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 async def drain(receive: Receive) -> None:
-    """Read on for a while before refusing.
-
-    A server that answers and closes with bytes unread resets the connection, and the client
-    never sees the answer. Past the bounds it is cut off all the same.
-    """
+    """Read and forget the rest of a request body, within bounds."""
     seen = 0
     try:
         async with asyncio.timeout(DRAIN_S):

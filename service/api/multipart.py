@@ -17,8 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.errors import BadRequest
-from service.api.guards import drain
-from service.errors import InvalidRequest, MuqueryError, TooLarge
+from service.errors import InvalidRequest, TooLarge
 
 BUFFER_BYTES = 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024
@@ -158,21 +157,16 @@ async def read_upload_form(
     """
     reader = _FormReader(_boundary(request), file_field, text_fields)
     size_bytes, more_body = 0, True
-    try:
-        while more_body:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            more_body = message.get("more_body", False)
-            reader.feed(message.get("body", b""))
-            if size_bytes + len(reader.pending) > max_file_bytes:
-                raise TooLarge(limit_bytes=max_file_bytes)
-            if len(reader.pending) >= BUFFER_BYTES or not more_body:
-                size_bytes += await _flush(reader, sink)
-    except MuqueryError:
-        if more_body:
-            await drain(request.receive)
-        raise
+    while more_body:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more_body = message.get("more_body", False)
+        reader.feed(message.get("body", b""))
+        if size_bytes + len(reader.pending) > max_file_bytes:
+            raise TooLarge(limit_bytes=max_file_bytes)
+        if len(reader.pending) >= BUFFER_BYTES or not more_body:
+            size_bytes += await _flush(reader, sink)
     return _finished_form(reader, size_bytes)
 
 

@@ -108,6 +108,20 @@ class UploadResult(Wire):
     duplicate: bool = Field(description="The same bytes were here already.")
 
 
+class TrackPassage(Wire):
+    """One analysed window of a track; scored when the request asked for a text."""
+
+    start_s: float
+    end_s: float
+    score: float | None
+    relevance: float | None
+
+
+class TrackPassages(Wire):
+    items: list[TrackPassage] = Field(description="In order of time.")
+    model_id: str
+
+
 class Waveform(Wire):
     duration_s: float | None
     peaks: list[int] = Field(description="Peak amplitude per equal slice of the track, 0 to 255.")
@@ -152,6 +166,25 @@ class SearchRequest(SearchOptions):
     query: Annotated[list[QueryPart], Field(min_length=1, max_length=16)]
 
 
+class TextSearch(SearchOptions):
+    """A search for one text, as the parameters of an address."""
+
+    q: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class AudioSearchRequest(SearchOptions):
+    """Options beside an unstored clip: the clip's own weight, and parts to mix with it."""
+
+    weight: Annotated[float, Field(ge=-1, le=1)] = 1.0
+    query: Annotated[list[QueryPart], Field(max_length=15)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _counts(self) -> AudioSearchRequest:
+        if self.weight == 0:
+            raise ValueError("a weight of 0 has no effect; leave the clip out")
+        return self
+
+
 class Passage(Wire):
     start_s: float
     end_s: float
@@ -187,19 +220,36 @@ class SearchResponse(Wire):
 # --- tags and embeddings ------------------------------------------------------------------------
 
 
-class TagRequest(Wire):
-    """Which of these labels fit the track?"""
+class TagOptions(Wire):
+    """Which of these labels fit?"""
 
-    track_id: str
     labels: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=200)]],
         Field(min_length=1, max_length=500),
     ]
     templates: Annotated[
-        list[Annotated[str, Field(min_length=2, max_length=200)]], Field(max_length=20)
+        list[Annotated[str, Field(min_length=7, max_length=200)]], Field(max_length=20)
     ] = Field(default_factory=list, description="Each holds {label}; by default the bundle's own.")
+
+    @model_validator(mode="after")
+    def _templates_hold_a_label(self) -> TagOptions:
+        if any("{label}" not in template for template in self.templates):
+            raise ValueError("each template must hold {label}")
+        return self
+
+
+class TagRequest(TagOptions):
+    """Which of these labels fit the track, or its seconds start_s to end_s?"""
+
+    track_id: str
     start_s: Annotated[float, Field(ge=0)] | None = None
     end_s: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _span_has_a_length(self) -> TagRequest:
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError("end_s must lie after start_s")
+        return self
 
 
 class TagScore(Wire):
@@ -212,6 +262,7 @@ class TagScore(Wire):
 class TagResponse(Wire):
     items: list[TagScore] = Field(description="Best first.")
     model_id: str
+    warnings: list[str] = Field(default_factory=list)
 
 
 class EmbeddingRequest(Wire):
@@ -234,6 +285,7 @@ class AudioEmbeddingResponse(Wire):
     ends_s: list[float]
     model_id: str
     embed_dim: int
+    warnings: list[str] = Field(default_factory=list)
 
 
 # --- operation ----------------------------------------------------------------------------------
@@ -273,6 +325,7 @@ class VerifyResult(Wire):
     missing: int
     extra: int
     different: int
+    repaired: int = Field(description="Vectors that were set right; only a repair does that.")
 
 
 class Health(Wire):

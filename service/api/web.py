@@ -54,12 +54,12 @@ def load_static_files(folder: Path) -> dict[str, StaticFile]:
 
 
 def web_router(folder: Path = WEB_DIR) -> APIRouter:
-    """Routes of the page; `/` is index.html."""
+    """Routes of the page: `/` is index.html, `/static/...` everything."""
     files = load_static_files(folder)
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
-    @router.api_route("/{path:path}", methods=["GET", "HEAD"])
+    @router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
     async def static_file(request: Request, path: str = "index.html") -> Response:
         found = files.get(path)
         if found is None:

@@ -1,0 +1,76 @@
+"""Who may talk to the service: where it may bind, and when it asks for a key.
+
+bound to loopback      open, unless `require_key`
+bound anywhere else    a key, unless no key exists and `allow_open`
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from service import keys
+from service.database.engine import Database
+from service.errors import NotAllowed, NotAuthenticated
+from service.keys import Scope
+from service.settings import Settings
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class UnsafeBind(RuntimeError):
+    """Served like this, anyone on the network could do anything; the message says what to do."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that binds to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class AccessPolicy:
+    """The rule as it follows from the settings."""
+
+    asks_for_keys: bool
+    open_without_keys: bool
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AccessPolicy:
+        return cls(
+            asks_for_keys=settings.require_key or not is_loopback(settings.host),
+            open_without_keys=settings.allow_open and not settings.require_key,
+        )
+
+    def check_bind(self, database: Database) -> None:
+        """Raise UnsafeBind where a key is needed and none exists."""
+        if not self.asks_for_keys or self.open_without_keys:
+            return
+        with database.read() as session:
+            if not keys.any_valid_key(session):
+                raise UnsafeBind(
+                    "This address can be reached by others, or MUQUERY_REQUIRE_KEY is set, and no "
+                    "key exists. Make one with `muquery key create NAME --scope admin`, or set "
+                    "MUQUERY_ALLOW_OPEN=true if anyone may do anything."
+                )
+
+    def authorise(self, database: Database, secret: str | None, needed: Scope) -> None:
+        """Let a call pass, or raise NotAuthenticated or NotAllowed."""
+        if not self.asks_for_keys:
+            return
+        with database.read() as session:
+            key = keys.find_valid_key(session, secret) if secret else None
+            is_open = key is None and self.open_without_keys and not keys.any_valid_key(session)
+        if key is None:
+            if is_open:
+                return
+            raise NotAuthenticated
+        if not keys.covers(key.scopes, needed):
+            raise NotAllowed(needed_scope=needed.value)
+        if keys.is_touch_due(key):
+            with database.write() as session:
+                keys.touch_key(session, key.id)

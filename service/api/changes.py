@@ -1,0 +1,61 @@
+"""What changed in the database since it was last asked: the source of server-sent events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from service.api.events import Change
+from service.api.wire import job_out
+from service.database.engine import Database, database_now
+from service.database.tables import Job, Track
+from service.index_sync.changes import latest_seq
+from service.jobs.service import JobView
+
+LOOKBACK = timedelta(seconds=5)
+"""A row's `updated_at` is set before its commit, by another clock: look back a little further."""
+
+MAX_JOBS = 500
+
+_Version = tuple[str, float, str | None, int]
+
+
+class ChangeWatcher:
+    """Remembers what it has told; for one thread at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._told: dict[str, _Version] = {}
+        self._latest_seq = -1
+
+    def hello(self) -> dict[str, Any]:
+        with self._database.read() as session:
+            return {"latest_seq": latest_seq(session)}
+
+    def look(self) -> list[Change]:
+        """Jobs whose state or progress moved, oldest first, and whether the library changed."""
+        with self._database.read() as session:
+            since = database_now(session) - LOOKBACK
+            rows = session.execute(
+                select(Job, Track.id, Track.title)
+                .join(Track, Track.pk == Job.track_pk)
+                .where(Job.updated_at > since)
+                .order_by(Job.updated_at)
+                .limit(MAX_JOBS)
+            ).all()
+            seq = latest_seq(session)
+        changes = []
+        told: dict[str, _Version] = {}
+        for job, track_id, title in rows:
+            version = (job.state, job.progress, job.error_code, job.attempts)
+            told[job.id] = version
+            if self._told.get(job.id) != version:
+                view = job_out(JobView(job, track_id, title))
+                changes.append(Change("job", view.model_dump(mode="json")))
+        self._told = told
+        if seq != self._latest_seq:
+            self._latest_seq = seq
+            changes.append(Change("library", {"latest_seq": seq}))
+        return changes

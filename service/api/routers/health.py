@@ -1,0 +1,111 @@
+"""Whether the process is alive, whether it can answer, and what it counts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from muquery.version import __version__
+from service.api import schemas
+from service.api.auth import MAY_READ
+from service.api.dependencies import ServicesDep
+from service.api.errors import errors
+from service.api.metrics import CONTENT_TYPE, Metrics
+from service.inference.encoder import EncoderState
+from service.runtime import Services
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["operation"])
+
+CHECK_S = 5.0
+MAX_LAG = 1_000
+"""Changes that an index may be behind and still be called ready."""
+
+PROBE_TEXT = "music"
+
+
+@router.get("/health/live", responses=errors())
+async def health_live() -> schemas.Health:
+    """The process runs. Says nothing of what it needs; restart it when this does not answer."""
+    return schemas.Health(status="ok", version=__version__)
+
+
+@router.get(
+    "/health/ready",
+    response_model=schemas.Health,
+    responses={**errors(), 503: {"model": schemas.Health, "description": "Not ready to answer."}},
+)
+async def health_ready(services: ServicesDep) -> JSONResponse:
+    """Database, index and model answer: a real query is run, not only looked for."""
+    names = ("database", "index", "model")
+    answers = await asyncio.gather(
+        _outcome(run_in_threadpool(services.database.ping)),
+        _outcome(run_in_threadpool(_check_index, services)),
+        _outcome(_check_model(services)),
+    )
+    checks = dict(zip(names, answers, strict=True))
+    if all(answer == "ok" for answer in answers):
+        status = "ok"
+    else:
+        is_loading = services.encoder.state in (EncoderState.IDLE, EncoderState.LOADING)
+        status = "starting" if is_loading and checks["database"] == "ok" else "failing"
+    health = schemas.Health.model_validate(
+        {"status": status, "checks": checks, "version": __version__}
+    )
+    headers = {} if status == "ok" else {"Retry-After": "2"}
+    code = 200 if status == "ok" else 503
+    return JSONResponse(health.model_dump(), status_code=code, headers=headers)
+
+
+async def _outcome(check: Awaitable[Any]) -> str:
+    """ "ok", what a check says, or that it failed; why is for the log alone."""
+    try:
+        async with asyncio.timeout(CHECK_S):
+            said = await check
+    except TimeoutError:
+        return "no answer"
+    except Exception:
+        log.exception("a health check failed")
+        return "failed"
+    return said or "ok"
+
+
+def _check_index(services: Services) -> str | None:
+    if services.encoder.state is not EncoderState.READY:
+        return "waits for the model"
+    state = services.index.state()
+    lag = state.latest_seq - state.applied_seq
+    return None if lag <= MAX_LAG else f"{lag} changes behind"
+
+
+async def _check_model(services: Services) -> str | None:
+    if services.encoder.state is EncoderState.FAILED:
+        return "could not be loaded"
+    if services.encoder.state is not EncoderState.READY:
+        return "loading"
+    vectors = await services.texts.embed([PROBE_TEXT])
+    norm = float(np.linalg.norm(vectors[0]))
+    return None if abs(norm - 1.0) < 0.01 else "gives no unit vectors"
+
+
+@router.get(
+    "/metrics",
+    dependencies=[MAY_READ],
+    response_class=Response,
+    responses={
+        **errors(),
+        200: {"description": "Prometheus text format.", "content": {"text/plain": {}}},
+    },
+)
+def get_metrics(request: Request) -> Response:
+    """Counters and gauges of this process and its database."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.render(), media_type=CONTENT_TYPE)

@@ -1,0 +1,68 @@
+"""Between wire types and the types of the use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.api import schemas
+from service.database import tables
+from service.jobs.service import JobView
+from service.search.query import Part, TextPart, TrackPart
+from service.search.service import SearchOptions, SearchResult
+from service.tagging.service import TagResult
+
+
+def track_out(row: tables.Track) -> schemas.Track:
+    return schemas.Track.model_validate(row)
+
+
+def job_out(view: JobView) -> schemas.Job:
+    job = view.job
+    return schemas.Job(
+        id=job.id,
+        kind=job.kind,
+        track_id=view.track_id,
+        track_title=view.track_title,
+        state=job.state,  # type: ignore[arg-type]  # the table's CHECK allows no other
+        progress=job.progress,
+        attempts=job.attempts,
+        max_attempts=job.max_attempts,
+        error_code=job.error_code,
+        error_message=job.error_message,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )
+
+
+def parts_in(parts: Sequence[schemas.QueryPart]) -> list[Part]:
+    return [_part_in(part) for part in parts]
+
+
+def _part_in(part: schemas.QueryPart) -> Part:
+    if part.text is not None:
+        return TextPart(part.text, part.weight)
+    assert part.track_id is not None, "the wire type allows nothing else"
+    return TrackPart(part.track_id, part.start_s, part.end_s, part.weight)
+
+
+def options_in(options: schemas.SearchOptions) -> SearchOptions:
+    return SearchOptions(
+        level=options.level,
+        limit=options.limit,
+        cursor=options.cursor,
+        passages=options.passages,
+        min_relevance=options.min_relevance,
+    )
+
+
+def search_out(result: SearchResult) -> schemas.SearchResponse:
+    return schemas.SearchResponse.model_validate(result)
+
+
+def tags_out(result: TagResult) -> schemas.TagResponse:
+    return schemas.TagResponse.model_validate(result)
+
+
+def index_out(state: object) -> schemas.IndexState:
+    return schemas.IndexState.model_validate(state)

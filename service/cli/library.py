@@ -1,0 +1,122 @@
+"""Commands on the library: add, tracks, jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.adding import AddReport, add_files, find_files
+from service.cli.client import connect
+from service.cli.options import Key, Limit, Url, read_settings, target
+from service.cli.output import EXIT_FAILED, CliError, clock, console, percent, print_table
+
+
+def register(program: typer.Typer) -> None:
+    program.command()(add)
+    program.command()(tracks)
+    program.command()(jobs)
+
+
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    url: Url = None,
+    key: Key = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait until everything was analysed and can be found.")
+    ] = True,
+) -> None:
+    """Add files and folders; what is there already is skipped, so it can be run again."""
+    files = find_files(paths)
+    if not files:
+        raise CliError("there are no audio files in these folders")
+    report = asyncio.run(_add(files, url, key, wait))
+    console().print(_summary(report), highlight=False)
+    if report.failures:
+        print_table(("File", "Reason"), report.failures)
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _add(files: list[Path], url: str | None, key: str | None, wait: bool) -> AddReport:
+    settings = read_settings()
+    async with connect(target(url, key), settings, works=True) as client:
+        await client.get("/models")  # ends when the model is there to name the jobs' model
+        # What this process would run dies with it, so there it always waits.
+        return await add_files(client, files, wait=wait or client.in_process)
+
+
+def _summary(report: AddReport) -> str:
+    parts = [f"{report.added} added"]
+    if report.analysed:
+        parts.append(f"{report.analysed} analysed")
+    parts.append(f"{report.known} already there")
+    if report.failures:
+        parts.append(f"{len(report.failures)} failed")
+    return ", ".join(parts) + "."
+
+
+def tracks(
+    text: Annotated[
+        str | None, typer.Argument(help="In title, artist, album or file name.")
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="pending, ready or failed.")] = None,
+    sort: Annotated[str, typer.Option(help="A field; with a minus it falls.")] = "-added_at",
+    limit: Limit = 50,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List the library."""
+    page = asyncio.run(_get("/tracks", url, key, q=text, state=state, sort=sort, limit=limit))
+    print_table(
+        ("Id", "Title", "Artist", "Length", "State"),
+        (
+            (
+                track["id"],
+                track["title"] or track["filename"],
+                track["artist"],
+                clock(track["duration_s"]),
+                track["error_message"] or track["state"],
+            )
+            for track in page["items"]
+        ),
+    )
+    _print_rest(page)
+
+
+def jobs(
+    state: Annotated[
+        str | None, typer.Option(help="queued, running, done, failed or cancelled.")
+    ] = None,
+    limit: Limit = 50,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List jobs, newest first."""
+    page = asyncio.run(_get("/jobs", url, key, state=state, limit=limit))
+    print_table(
+        ("Id", "Track", "State", "Progress", "Reason"),
+        (
+            (
+                job["id"],
+                job["track_title"] or job["track_id"],
+                job["state"],
+                percent(job["progress"]),
+                job["error_message"],
+            )
+            for job in page["items"]
+        ),
+    )
+    _print_rest(page)
+
+
+async def _get(path: str, url: str | None, key: str | None, **params: Any) -> Any:
+    async with connect(target(url, key), read_settings()) as client:
+        return await client.get(path, **params)
+
+
+def _print_rest(page: dict[str, Any]) -> None:
+    shown, total = len(page["items"]), page["total"]
+    if shown < total:
+        console().print(f"{shown} of {total} shown.", highlight=False)

@@ -1,0 +1,86 @@
+"""The tree of commands, and the one place where a failure becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from muquery.version import __version__
+from service.access import UnsafeBind
+from service.cli import asking, library, operation, serving
+from service.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, CliError, error_console
+from service.errors import MuqueryError
+
+HELP = "Find music, and the seconds in it, by describing it. Settings: MUQUERY_* variables."
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and return the exit code; never a traceback for a known failure."""
+    try:
+        result = build_program()(args=arguments, prog_name="muquery", standalone_mode=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else EXIT_FAILED
+    except CliError as error:
+        return _fail(str(error), error.exit_code)
+    except (MuqueryError, UnsafeBind) as error:
+        return _fail(str(error))
+    except ValidationError as error:
+        return _fail(_settings_problem(error))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def build_program() -> typer.Typer:
+    """The command with all its subcommands; those of training only where torch is installed."""
+    program = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    program.callback()(_version_option)
+    for register in (serving.register, library.register, asking.register, operation.register):
+        register(program)
+    _mount_training(program)
+    return program
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"muquery {__version__}")
+        raise typer.Exit
+
+
+def _version_option(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Find music, and the seconds in it, by describing it. Settings: MUQUERY_* variables."""
+
+
+def _mount_training(program: typer.Typer) -> None:
+    if importlib.util.find_spec("torch") is None:
+        return
+    try:
+        from models.training.cli import evaluate_app, train_app
+    except ModuleNotFoundError:  # an extra of the training module is not installed
+        return
+    program.add_typer(train_app, name="train")
+    program.add_typer(evaluate_app, name="evaluate")
+
+
+def _settings_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = "MUQUERY_" + "_".join(str(part) for part in first["loc"]).upper()
+    return f"the setting {name} is not valid: {first['msg']}"
+
+
+def _fail(message: str, exit_code: int = EXIT_FAILED) -> int:
+    error_console().print(f"[red]muquery:[/red] {escape(message)}", highlight=False, soft_wrap=True)
+    return exit_code

@@ -1,0 +1,176 @@
+"""Builds the services of one process from its settings, and starts and stops them in order.
+
+Nothing here runs at import or on building: `start` opens what must be opened. The model loads in
+the background, and until it is there calls that need it are answered 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from models.interface import MusicTextEncoder
+from service.access import AccessPolicy
+from service.audio.decode import probe
+from service.audio.results import DecodeLimits
+from service.blobs.local import LocalBlobStore
+from service.blobs.store import PendingBlob
+from service.database.engine import Database
+from service.demo.ingest import offer_demo_library
+from service.index_sync.projection import Projection
+from service.inference.batcher import ClipEmbedder, TextEmbedder
+from service.inference.encoder import EncoderHandle
+from service.inference.thread import ModelThread
+from service.ingest.embed import EmbedTrack
+from service.ingest.upload import UploadService
+from service.jobs.queue import JobQueue
+from service.jobs.service import JobService
+from service.search.service import SearchService
+from service.search.unstored import UnstoredClip, UnstoredClips
+from service.settings import Settings
+from service.tagging.service import TaggingService
+from service.tracks.blob_owners import collect_orphans
+from service.tracks.service import TrackService
+from service.worker.loop import Worker
+
+log = logging.getLogger(__name__)
+
+DECODERS_AT_ONCE = 4
+"""Decoder processes that requests may have running; more requests wait their turn."""
+
+LoadEncoder = Callable[[], MusicTextEncoder]
+
+
+class Services:
+    """Everything that endpoints, workers and commands use; built once per process."""
+
+    def __init__(self, settings: Settings, load_encoder: LoadEncoder) -> None:
+        self.settings = settings
+        self.database = Database(settings.resolved_database_url)
+        self.blobs = LocalBlobStore(
+            settings.data_dir / "blobs", min_free_bytes=settings.min_free_bytes
+        )
+        self.access = AccessPolicy.from_settings(settings)
+        self.limits = DecodeLimits(
+            memory_bytes=settings.decode_memory_bytes,
+            cpu_s=settings.decode_cpu_s,
+            timeout_s=settings.decode_timeout_s,
+        )
+        self.decode_turns = asyncio.Semaphore(DECODERS_AT_ONCE)
+        self.model_thread = ModelThread()
+        self.encoder = EncoderHandle(load_encoder, self.model_thread)
+        self._build_model_services(settings)
+        self._build_library_services(settings)
+        self._demo: threading.Thread | None = None
+
+    def _build_model_services(self, settings: Settings) -> None:
+        self.texts = TextEmbedder(
+            self.encoder,
+            self.model_thread,
+            max_waiting=settings.text_queue,
+            batch_size=settings.text_batch,
+            cache_size=settings.text_cache,
+        )
+        self.clips = ClipEmbedder(self.encoder, self.model_thread, batch_size=settings.clip_batch)
+        self.unstored = UnstoredClips(
+            self.clips, self.encoder, max_clip_s=settings.max_clip_s, limits=self.limits
+        )
+
+    def _build_library_services(self, settings: Settings) -> None:
+        self.tracks = TrackService(self.database, self.blobs)
+        self.jobs = JobService(self.database, max_attempts=settings.job_max_attempts)
+        self.queue = JobQueue(
+            self.database, lease_s=settings.job_lease_s, max_attempts=settings.job_max_attempts
+        )
+        self.uploads = UploadService(
+            self.database,
+            self.blobs,
+            probe=lambda path: probe(path, self.limits),
+            model_id=lambda: self.encoder.get().model_id,
+            max_bytes=settings.max_upload_bytes,
+            max_attempts=settings.job_max_attempts,
+        )
+        self.index = Projection(
+            self.database,
+            settings.data_dir / "index",
+            self.encoder,
+            exact_below=settings.exact_below,
+            poll_s=settings.index_poll_s,
+            snapshot_every_s=settings.snapshot_every_s,
+        )
+        self.search = SearchService(self.database, self.index, self.texts, self.encoder)
+        self.tagging = TaggingService(self.database, self.texts, self.encoder)
+        self.worker = Worker(
+            self.queue,
+            EmbedTrack(
+                self.database,
+                self.blobs,
+                self.encoder,
+                self.clips,
+                max_track_s=settings.max_track_s,
+                limits=self.limits,
+            ),
+            self.encoder,
+            poll_s=settings.job_poll_s,
+        )
+
+    async def embed_upload(self, pending: PendingBlob) -> UnstoredClip:
+        """What the model makes of a received file that is not kept; raises DecodeError."""
+        await asyncio.to_thread(pending.finish)
+        async with self.decode_turns:
+            return await self.unstored.embed(pending.path)
+
+    def start(self) -> None:
+        """Begin to load the model, and start the index, the worker and the demo library."""
+        self.encoder.start()
+        self.blobs.remove_stale_uploads()
+        collect_orphans(self.database, self.blobs)
+        self.index.start()
+        if self.settings.worker == "thread":
+            self.worker.start()
+        if self.settings.demo_library:
+            self._demo = threading.Thread(
+                target=offer_demo_library,
+                args=(self.database, self.encoder, self.uploads),
+                name="demo-library",
+                daemon=True,
+            )
+            self._demo.start()
+
+    def stop(self) -> None:
+        """Give a running job back, save the index, end the model's thread."""
+        self.worker.stop()
+        self.index.stop()
+        self.model_thread.close()
+        self.database.dispose()
+
+
+def build_services(settings: Settings, load_encoder: LoadEncoder | None = None) -> Services:
+    """The services as the settings want them; tests pass an encoder of their own."""
+    return Services(settings, load_encoder or bundle_loader(settings))
+
+
+def bundle_loader(settings: Settings) -> LoadEncoder:
+    """Loads the bundle that the settings name, when called."""
+
+    def load() -> MusicTextEncoder:
+        import models
+
+        return models.load_bundle(
+            settings.model,
+            device=settings.device,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            threads=settings.threads,
+            store=model_store(settings),
+        )
+
+    return load
+
+
+def model_store(settings: Settings) -> Path:
+    """Where `muquery model pull` puts models."""
+    return settings.data_dir / "models"
