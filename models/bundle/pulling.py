@@ -24,7 +24,6 @@ from models.errors import PullError
 
 # Room that must be left on the disk after the download.
 SPARE_BYTES = 256 * 1024 * 1024
-_CHUNK_BYTES = 1024 * 1024
 _TIMEOUT_S = 60.0
 _TRIES = 5
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
@@ -184,7 +183,8 @@ def _receive(
         resumed = response.status_code == _PARTIAL
         received = have if resumed else 0
         with part.open("ab" if resumed else "wb") as target:
-            for chunk in response.iter_bytes(_CHUNK_BYTES):
+            # As they come, not in pieces of one size: a connection that breaks keeps what it gave.
+            for chunk in response.iter_raw():
                 received += len(chunk)
                 if received > size:
                     raise PullError(f"{place}: the server sends more than the {size} bytes it said")
