@@ -37,6 +37,8 @@ from indexer.ranking import order_hits, rank_exactly
 _untyped: Any = faiss
 
 _CHUNK = 8_192
+# Fetching one vector by its id costs as much as testing this many ids against a filter.
+_SCAN_PER_LOOKUP = 400
 # Cells grow with the square root of the count, and each needs this many vectors to be placed by.
 _CELLS_PER_ROOT = 4
 _TRAINING_PER_CELL = 50
@@ -161,7 +163,7 @@ class FaissIndex:
             self._set_threads()
             if wanted is None:
                 return self._search_all(queries, k)
-            return self._search_subset(queries, k, self._known(wanted))
+            return self._search_subset(queries, k, wanted)
 
     def ids(self) -> Ids:
         with self._lock.reading():
@@ -235,18 +237,20 @@ class FaissIndex:
             return SearchHits(*order_hits(ids, scores), approximate=False)
         return self._search_cells(queries, k, self._config.cells_probed, selector=None)
 
-    def _search_subset(self, queries: Vectors, k: int, known: Ids) -> SearchHits:
-        if known.size <= self._config.exact_subset:
+    def _search_subset(self, queries: Vectors, k: int, wanted: Ids) -> SearchHits:
+        if wanted.size * _SCAN_PER_LOOKUP <= self.count:
+            known = self._known(wanted)
             hits = rank_exactly(queries, known, self._reconstruct(known), k)
             return SearchHits(*hits, approximate=False)
-        selector = faiss.IDSelectorBatch(known)
+        selector = faiss.IDSelectorBatch(wanted)
         if self.kind == "flat":
-            scores, ids = self._faiss.search(
-                queries, k, params=_untyped.SearchParameters(sel=selector)
-            )
+            params = _untyped.SearchParameters(sel=selector)
+            scores, ids = self._faiss.search(queries, k, params=params)
             return SearchHits(*order_hits(ids, scores), approximate=False)
+        if wanted.size <= self._config.exact_subset:
+            return self._search_cells(queries, k, self._faiss.nlist, selector)
         # A filter thins each cell out; more cells make up for it.
-        probed = self._config.cells_probed * -(-self.count // known.size)
+        probed = self._config.cells_probed * -(-self.count // wanted.size)
         return self._search_cells(queries, k, probed, selector)
 
     def _search_cells(
