@@ -35,8 +35,8 @@ POISON = "poison"
 class FakeEncoder:
     """A MusicTextEncoder without weights.
 
-    The text "poison" makes its batch fail. `text_calls` and `clip_calls` record batch sizes.
-    `gate`, while cleared, holds every call up; `clip_delay_s` makes each clip batch that slow.
+    The text "poison" makes its batch fail. `text_calls` and `clip_calls` record batch sizes,
+    `entered` counts calls begun. `gate`, while cleared, holds every call up; `clip_delay_s` makes each clip batch that slow.
     """
 
     name = "fake"
@@ -61,6 +61,7 @@ class FakeEncoder:
         self.clip_delay_s = clip_delay_s
         self.gate = threading.Event()
         self.gate.set()
+        self.entered = 0
         self.text_calls: list[int] = []
         self.clip_calls: list[int] = []
 
@@ -72,6 +73,7 @@ class FakeEncoder:
         return relevance**2
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
+        self.entered += 1
         self.gate.wait()
         self.text_calls.append(len(texts))
         if POISON in texts:
@@ -82,6 +84,7 @@ class FakeEncoder:
         return np.stack([_unit(sum(map(_word, text.lower().split()), _bias())) for text in texts])
 
     def embed_clips(self, clips: Vectors) -> Vectors:
+        self.entered += 1
         self.gate.wait()
         self.clip_calls.append(len(clips))
         if not np.isfinite(clips).all():
