@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.training.corpus.instruments import program_family, program_name
+from models.training.corpus.instruments import SYNONYMS, program_family, program_name
 from models.training.corpus.render import Facts
 from models.training.manifest import Caption
 
@@ -41,11 +41,9 @@ def describe_render(facts: Facts, seed: int) -> Described:
     draw = random.Random(seed)  # noqa: S311
     voices = _voices(facts)
     full = _full_sentence(facts, voices)
-    texts = [full, *_sentences(facts, voices, draw), *_short(facts, voices, draw)]
+    texts = [*_sentences(facts, voices, draw), *_short(facts, voices, draw)]
     captions = [Caption(full, "fact", 1.5)]
-    for text in dict.fromkeys(texts[1:]):
-        if text and text != full:
-            captions.append(Caption(text, "fact", 1.0))
+    captions += [Caption(text, "fact", 1.0) for text in dict.fromkeys(texts) if text != full]
     return Described(tuple(captions), _tags(facts, voices))
 
 
@@ -74,8 +72,7 @@ def describe_recording(
         if artist:
             captions.append(Caption(f"{title} by {artist}", "title", 0.2))
     for word in context:
-        captions.append(Caption(f"music for: {word}", "title", 0.4))
-        captions.append(Caption(f"{word} theme from a video game", "title", 0.4))
+        captions.append(Caption(f"{word} music from a video game", "title", 0.4))
     tags = {"genre": tuple(genres), "instrument": tuple(instruments), "context": tuple(context)}
     return Described(tuple(captions), {kind: values for kind, values in tags.items() if values})
 
@@ -99,15 +96,15 @@ def _voices(facts: Facts) -> tuple[str, ...]:
 
 def _full_sentence(facts: Facts, voices: Sequence[str]) -> str:
     speed = tempo_word(facts.tempo_bpm)
-    article = "An" if speed[0] in "aeiou" else "A"
+    opening = _a(speed).capitalize()
     if facts.solo:
         return (
-            f"{article} {speed} piece for solo {voices[0]} in {facts.key} {facts.mode}, "
+            f"{opening} piece for solo {voices[0]} in {facts.key} {facts.mode}, "
             f"{facts.tempo_bpm} beats per minute"
         )
     drums = "drums" if facts.has_drums else "no drums"
     return (
-        f"{article} {speed} {facts.genre} piece with {_join((*voices[:4], drums))}, "
+        f"{opening} {facts.genre} piece with {_join((*voices[:4], drums))}, "
         f"in {facts.key} {facts.mode} at {facts.tempo_bpm} beats per minute"
     )
 
@@ -122,9 +119,10 @@ def _sentences(facts: Facts, voices: Sequence[str], draw: random.Random) -> list
         return [
             f"solo {lead}",
             f"{lead} playing alone",
-            f"an unaccompanied {lead}",
-            f"a {speed} {lead} solo",
-            f"just one {lead}, no other instruments and no drums",
+            f"unaccompanied {lead}",
+            f"{_a(speed)} {lead} solo",
+            f"only {lead}, no other instruments and no drums",
+            *(f"solo {other}" for other in SYNONYMS.get(lead, ())),
             f"{speed} {lead} melody in a {facts.mode} key",
         ]
     genre = facts.genre or ""
@@ -133,12 +131,16 @@ def _sentences(facts: Facts, voices: Sequence[str], draw: random.Random) -> list
         f"{speed} {genre} with {pair}",
         f"{genre} featuring {lead}",
         f"{other} with {pair}" + (" and drums" if facts.has_drums else ", without drums"),
-        f"a {speed} {other} tune in a {facts.mode} key",
+        f"{_a(speed)} {other} tune in a {facts.mode} key",
         f"{lead} leading a {genre} band" if facts.lead_program is not None else f"{genre} band",
         f"an instrumental {genre} track, {speed}, around {facts.tempo_bpm} bpm",
         f"I am looking for {speed} {genre}",
         f"{genre} groove in {facts.key} {facts.mode}",
     ]
+    other_names = [name for voice in voices[:3] for name in SYNONYMS.get(voice, ())]
+    if other_names:
+        name = draw.choice(other_names)
+        forms += [f"{genre} with {name}", name, f"music with {name}"]
     return [*forms, *_uses(facts)]
 
 
@@ -192,6 +194,10 @@ def _tags(facts: Facts, voices: Sequence[str]) -> dict[str, tuple[str, ...]]:
     if facts.solo:
         tags["texture"] = ("solo",)
     return tags
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def _join(names: Sequence[str]) -> str:
