@@ -36,7 +36,8 @@ class FakeEncoder:
     """A MusicTextEncoder without weights.
 
     The text "poison" makes its batch fail. `text_calls` and `clip_calls` record batch sizes,
-    `entered` counts calls begun. `gate`, while cleared, holds every call up; `clip_delay_s` makes each clip batch that slow.
+    `entered` counts calls begun. `gate`, while cleared, holds every call up; `clip_delay_s` makes
+    each clip batch that slow.
     """
 
     name = "fake"
