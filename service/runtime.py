@@ -16,10 +16,11 @@ from models.interface import MusicTextEncoder
 from service.access import AccessPolicy
 from service.audio.decode import probe
 from service.audio.results import DecodeLimits
-from service.blobs.local import LocalBlobStore
+from service.blobs.factory import open_blob_store
 from service.blobs.store import PendingBlob
 from service.database.engine import Database
 from service.demo.ingest import offer_demo_library
+from service.errors import Unavailable
 from service.index_sync.projection import Projection
 from service.inference.batcher import ClipEmbedder, TextEmbedder
 from service.inference.encoder import EncoderHandle
@@ -50,9 +51,7 @@ class Services:
     def __init__(self, settings: Settings, load_encoder: LoadEncoder) -> None:
         self.settings = settings
         self.database = Database(settings.resolved_database_url)
-        self.blobs = LocalBlobStore(
-            settings.data_dir / "blobs", min_free_bytes=settings.min_free_bytes
-        )
+        self.blobs = open_blob_store(settings)
         self.access = AccessPolicy.from_settings(settings)
         self.limits = DecodeLimits(
             memory_bytes=settings.decode_memory_bytes,
@@ -127,7 +126,10 @@ class Services:
         """Begin to load the model, and start the index, the worker and the demo library."""
         self.encoder.start()
         self.blobs.remove_stale_uploads()
-        collect_orphans(self.database, self.blobs)
+        try:
+            collect_orphans(self.database, self.blobs)
+        except Unavailable:
+            log.warning("the file store did not answer: orphans are collected at the next start")
         self.index.start()
         if self.settings.worker == "thread":
             self.worker.start()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from service.api.errors import RangeNotSatisfiable
+from service.api.errors import RangeNotSatisfiable, response_of
 
 CHUNK_BYTES = 256 * 1024
 _SINGLE_RANGE = re.compile(r"bytes=\s*(\d*)\s*-\s*(\d*)\s*", re.IGNORECASE)
@@ -75,10 +75,7 @@ def file_response(
     etag: str,
     headers: dict[str, str],
 ) -> Response:
-    """The answer to a GET or HEAD for `source`: 200, 206 or 304. Closes `source` when done.
-
-    Raises RangeNotSatisfiable, with `source` closed.
-    """
+    """The answer to a GET or HEAD for `source`: 200, 206, 304 or 416. Closes `source` when done."""
     headers = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
     if matches_etag(request.headers.get("if-none-match", ""), etag):
         source.close()
@@ -87,9 +84,11 @@ def file_response(
     asked = request.headers.get("range") if if_range in (None, etag) else None
     try:
         part = parse_range(asked, size_bytes)
-    except RangeNotSatisfiable:
+    except RangeNotSatisfiable as error:
         source.close()
-        raise
+        refused = response_of(error)
+        refused.headers["Content-Range"] = f"bytes */{size_bytes}"
+        return refused
     whole = ByteRange(0, size_bytes - 1)
     sent = part or whole
     headers["Content-Length"] = str(sent.size_bytes)
