@@ -26,14 +26,7 @@ from models.training.corpus.copyright_file import find_terms, normalise_licence,
 from models.training.corpus.fetch import FetchError, fetch_package
 from models.training.corpus.files import sha256_file
 from models.training.corpus.fingerprint import SAME_PIECE, fingerprint, similarity
-from models.training.corpus.packages import (
-    PACKAGES,
-    RESERVED_ARTISTS,
-    RESERVED_PACKAGES,
-    TRAINING_LICENCES,
-    Declared,
-    Package,
-)
+from models.training.corpus.packages import PACKAGES, Declared, Package
 from models.training.corpus.pieces import (
     LeftOut,
     Piece,
@@ -42,6 +35,7 @@ from models.training.corpus.pieces import (
     is_reserved_artist,
     licence_allows_training,
 )
+from models.training.corpus.rules import RESERVED_ARTISTS, RESERVED_PACKAGES, TRAINING_LICENCES
 from models.training.manifest import ManifestError, read_manifest
 
 RATE_HZ = 24_000

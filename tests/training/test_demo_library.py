@@ -13,8 +13,9 @@ from models.training.corpus.audio import decode_mono, probe
 from models.training.corpus.demo_library import EXCERPT_S, LICENCE_URLS, excerpt
 from models.training.corpus.demo_pieces import DEMO_PIECES
 from models.training.corpus.files import sha256_file
-from models.training.corpus.packages import PACKAGES, RESERVED_PACKAGES
+from models.training.corpus.packages import PACKAGES
 from models.training.corpus.pieces import is_reserved_artist
+from models.training.corpus.rules import RESERVED_PACKAGES
 
 LIBRARY = Path(__file__).parents[2] / "service" / "demo" / "library"
 CREDITS: list[dict[str, Any]] = json.loads((LIBRARY / "library.json").read_text(encoding="utf-8"))

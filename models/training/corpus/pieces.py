@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from models.training.corpus.audio import AudioError, AudioInfo, probe
 from models.training.corpus.copyright_file import Stanza, Terms, find_terms, parse_stanzas
-from models.training.corpus.packages import RESERVED_ARTISTS, TRAINING_LICENCES, Package
+from models.training.corpus.packages import Package
+from models.training.corpus.rules import RESERVED_ARTISTS, TRAINING_LICENCES
 
 SHORTEST_S = 25.0
 _AUDIO = frozenset({".ogg", ".oga", ".opus", ".mp3", ".wav", ".flac", ".m4a"})
