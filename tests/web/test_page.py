@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_S = 20
+PATIENCE_S = 40
 
 
 def until(browser: Chrome, condition: Callable[[Chrome], Any]) -> Any:
@@ -22,6 +22,7 @@ def until(browser: Chrome, condition: Callable[[Chrome], Any]) -> Any:
 
 def open_page(browser: Chrome, address: str, view: str = "#/") -> None:
     browser.get("about:blank")
+    browser.get_log("browser")  # what earlier tests provoked is theirs
     browser.get(f"{address}/{view}")
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "main > *"))
 
