@@ -1,7 +1,7 @@
 """Every setting, read from the environment (prefix MUQUERY_) by entry points alone.
 
 Everything below an entry point takes arguments; nothing else reads this at import time.
-docs/configuration.md lists the same table, and a test compares the two.
+docs/configuration.md holds the same table, made by `python -m service.settings`; a test compares.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,6 +22,16 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="SQLAlchemy URL; by default SQLite in the data folder."
     )
+    blob_url: str | None = Field(
+        None, description="s3://bucket/prefix; by default files live in the data folder."
+    )
+    s3_endpoint: str | None = Field(None, description="URL of the S3 store; by default AWS.")
+    s3_access_key: SecretStr | None = Field(
+        None, description="Key of the S3 store; by default what the AWS environment says."
+    )
+    s3_secret_key: SecretStr | None = Field(None, description="The secret of that key.")
+    s3_region: str = Field("us-east-1", description="Region of the S3 store.")
+
     host: str = Field("127.0.0.1", description="Address that the API binds to.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the API binds to.")
     allow_open: bool = Field(
@@ -51,9 +61,6 @@ class Settings(BaseSettings):
     )
     min_free_bytes: int = Field(
         256 * 1024 * 1024, ge=0, description="Free disk under which uploads are refused."
-    )
-    import_dirs: list[Path] = Field(
-        default_factory=list, description="Server-side folders that imports may read (JSON list)."
     )
 
     decode_memory_bytes: int = Field(
@@ -88,3 +95,16 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url
         return f"sqlite:///{self.data_dir / 'muquery.sqlite3'}"
+
+
+def settings_table() -> str:
+    """The settings as the Markdown table of docs/configuration.md."""
+    rows = ["| variable | default | what |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `MUQUERY_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(settings_table())
