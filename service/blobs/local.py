@@ -2,72 +2,43 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from service.blobs.store import BlobInfo, BlobMissing
-from service.errors import DiskFull, TooLarge
-
-_FREE_CHECK_EVERY_BYTES = 16 * 1024 * 1024
-_LOCK_GRACE_S = 60.0  # between making a temporary file and locking it
-_HASH_CHARS = frozenset("0123456789abcdef")
+from service.blobs.incoming import IncomingFile, IncomingFolder, disk_full_said
+from service.blobs.store import BlobInfo, BlobMissing, blob_key, read_part
 
 
 class LocalPendingBlob:
-    """An upload in `incoming/`; its file is locked while its process lives."""
+    """An upload in `incoming/`, on the same file system as its place to be."""
 
-    def __init__(self, store: LocalBlobStore, file: BinaryIO, max_bytes: int) -> None:
+    def __init__(self, store: LocalBlobStore, received: IncomingFile) -> None:
         self._store = store
-        self._file = file
-        self._max_bytes = max_bytes
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self._checked_at = 0
-        self._info: BlobInfo | None = None
+        self._received = received
 
     @property
     def path(self) -> Path:
-        return Path(self._file.name)
+        return self._received.path
 
     def write(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._max_bytes:
-            raise TooLarge(max_bytes=self._max_bytes)
-        if self._size - self._checked_at >= _FREE_CHECK_EVERY_BYTES:
-            self._store.check_free()
-            self._checked_at = self._size
-        self._hash.update(chunk)
-        with _disk_full_said():
-            self._file.write(chunk)
+        self._received.write(chunk)
 
     def finish(self) -> BlobInfo:
-        with _disk_full_said():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._info = BlobInfo(self._hash.hexdigest(), self._size, datetime.now(UTC))
-        return self._info
+        return self._received.finish()
 
     def prepare(self) -> None:
-        """Nothing is slow here: the temporary file is on the blobs' own file system."""
+        """Nothing is slow here: placing is a rename."""
 
     def place(self) -> None:
-        if self._info is None:
-            raise RuntimeError("finish the upload before placing it")
-        target = self._store.path_of(self._info.sha256)
+        target = self._store.path_of(self._received.info.sha256)
         if target.exists():
             os.utime(target)  # young again for the orphan collection
             return
-        with _disk_full_said():
+        with disk_full_said():
             _make_durable_dir(target.parent, self._store.root)
             self.path.replace(target)
             _fsync_dir(target.parent)
@@ -78,34 +49,16 @@ class LocalBlobStore:
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         self.root = root
-        self._incoming = root / "incoming"
-        self._min_free_bytes = min_free_bytes
+        self._incoming = IncomingFolder(root / "incoming", min_free_bytes=min_free_bytes)
 
     def path_of(self, sha256: str) -> Path:
         """Where a blob is, if it is; raises ValueError for anything but a SHA-256 in hex."""
-        if len(sha256) != 64 or not _HASH_CHARS.issuperset(sha256):
-            raise ValueError("not a SHA-256 in hex")
-        return self.root / "sha256" / sha256[:2] / sha256[2:4] / sha256
-
-    def check_free(self) -> None:
-        """Raise DiskFull when less than the wanted space is free."""
-        if shutil.disk_usage(self.root).free < self._min_free_bytes:
-            raise DiskFull
+        return self.root / blob_key(sha256)
 
     @contextmanager
     def receive(self, max_bytes: int) -> Iterator[LocalPendingBlob]:
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        self.check_free()
-        with _disk_full_said():
-            descriptor, name = tempfile.mkstemp(prefix="upload-", dir=self._incoming)
-        os.close(descriptor)
-        path = Path(name)
-        try:
-            with path.open("r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield LocalPendingBlob(self, file, max_bytes)
-        finally:
-            path.unlink(missing_ok=True)
+        with self._incoming.receive(max_bytes) as received:
+            yield LocalPendingBlob(self, received)
 
     def open(self, sha256: str) -> BinaryIO:
         try:
@@ -116,7 +69,7 @@ class LocalBlobStore:
     def read_range(
         self, sha256: str, start: int, stop: int, chunk_bytes: int = 64 * 1024
     ) -> Iterator[bytes]:
-        return _read_range(self.open(sha256), start, stop, chunk_bytes)
+        return read_part(self.open(sha256), start, stop, chunk_bytes)
 
     def find(self, sha256: str) -> BlobInfo | None:
         try:
@@ -148,42 +101,12 @@ class LocalBlobStore:
                 continue  # removed while we looked
 
     def remove_stale_uploads(self) -> int:
-        removed = 0
-        for path in self._incoming.glob("upload-*"):
-            try:
-                with path.open("rb") as file:
-                    if time.time() - path.stat().st_mtime < _LOCK_GRACE_S:
-                        continue
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                    removed += 1
-            except (FileNotFoundError, BlockingIOError):
-                continue  # finished meanwhile, or alive
-        return removed
+        return self._incoming.remove_stale()
 
 
 def _info(path: Path) -> BlobInfo:
     stat = path.stat()
     return BlobInfo(path.name, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
-
-
-def _read_range(file: BinaryIO, start: int, stop: int, chunk_bytes: int) -> Iterator[bytes]:
-    with file:
-        file.seek(start)
-        left = stop - start
-        while left > 0 and (chunk := file.read(min(chunk_bytes, left))):
-            left -= len(chunk)
-            yield chunk
-
-
-@contextmanager
-def _disk_full_said() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull from error
-        raise
 
 
 def _make_durable_dir(folder: Path, root: Path) -> None:

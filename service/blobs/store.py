@@ -17,10 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+_HASH_CHARS = frozenset("0123456789abcdef")
+
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """One stored blob; `modified_at` is when it was last placed."""
+    """One stored blob; `modified_at` is when its bytes came, or came again."""
 
     sha256: str
     size_bytes: int
@@ -29,6 +31,23 @@ class BlobInfo:
 
 class BlobMissing(LookupError):
     """No blob has this hash."""
+
+
+def blob_key(sha256: str) -> str:
+    """Where a blob is below its store's root; raises ValueError for anything but a hash in hex."""
+    if len(sha256) != 64 or not _HASH_CHARS.issuperset(sha256):
+        raise ValueError("not a SHA-256 in hex")
+    return f"sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def read_part(file: BinaryIO, start: int, stop: int, chunk_bytes: int) -> Iterator[bytes]:
+    """Bytes `start` to `stop` (excluded) of a file in chunks; closes it."""
+    with file:
+        file.seek(start)
+        left = stop - start
+        while left > 0 and (chunk := file.read(min(chunk_bytes, left))):
+            left -= len(chunk)
+            yield chunk
 
 
 class PendingBlob(Protocol):
@@ -48,7 +67,10 @@ class PendingBlob(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Do whatever is slow about `place`, outside the transaction."""
+        """Do whatever is slow about `place`, outside the transaction.
+
+        Raises Unavailable when a remote store does not answer.
+        """
         ...
 
     def place(self) -> None:

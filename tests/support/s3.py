@@ -22,12 +22,13 @@ import pytest
 
 ACCESS_KEY = "muquery-test"
 SECRET_KEY = "not-a-secret-outside-tests"
+BUCKET = "muquery-test"
 _START_S = 60.0
 
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running server; buckets come into being with their first object."""
+    """A running server; its one bucket is there."""
 
     endpoint: str
 
@@ -96,7 +97,8 @@ def _wait_until_it_stores(server: S3Server, process: subprocess.Popen[bytes], lo
     from obstore.store import S3Store
 
     store = S3Store(
-        "readiness",
+        BUCKET,
+        prefix="readiness",
         config={
             "endpoint": server.endpoint,
             "region": "us-east-1",
