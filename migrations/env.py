@@ -6,6 +6,8 @@ which has no such connection and reads the service's own settings.
 
 from __future__ import annotations
 
+from typing import Any
+
 from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
@@ -30,7 +32,8 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    url = normalised_url(Settings().resolved_database_url)
+    from_environment: dict[str, Any] = {}
+    url = normalised_url(Settings(**from_environment).resolved_database_url)
     with writing_connection(
         open_engine(url, foreign_keys=False, poolclass=NullPool)
     ) as own_connection:

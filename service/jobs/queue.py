@@ -67,10 +67,7 @@ class JobQueue:
             job.progress = 0.0
             job.started_at = now
             job.lease_until = now + timedelta(seconds=self.lease_s)
-            sha256 = session.scalar(select(Track.sha256).where(Track.pk == job.track_pk))
-            if sha256 is None:  # being deleted; its jobs go with it
-                session.rollback()
-                return None
+            sha256 = session.scalars(select(Track.sha256).where(Track.pk == job.track_pk)).one()
             return Claim(job.id, job.track_pk, job.model_id, sha256, owner, job.attempts)
 
     def heartbeat(self, claim: Claim, progress: float | None = None) -> Lease:
