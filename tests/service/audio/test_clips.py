@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.audio.clips import ClipCutter, batch_clips, cut_clips
@@ -28,6 +28,7 @@ def published_windows(samples: np.ndarray, window: int) -> list[np.ndarray]:
     return windows
 
 
+@settings(deadline=None)
 @given(length=st.integers(WINDOW // 2, 60))
 def test_windows_are_the_published_ones_from_half_a_window_on(length: int) -> None:
     clips = cut_clips(track(length), RATE_HZ, CLIP_S)
@@ -35,6 +36,7 @@ def test_windows_are_the_published_ones_from_half_a_window_on(length: int) -> No
     assert [clip.samples.tolist() for clip in clips] == [window.tolist() for window in expected]
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, WINDOW // 2))
 def test_shorter_tracks_repeat_and_begin_with_the_published_window(length: int) -> None:
     (clip,) = cut_clips(track(length), RATE_HZ, CLIP_S)
@@ -43,6 +45,7 @@ def test_shorter_tracks_repeat_and_begin_with_the_published_window(length: int) 
     assert clip.samples[: clip.published_samples].tolist() == published.tolist()
 
 
+@settings(deadline=None)
 @given(length=st.integers(0, 60), cuts=st.lists(st.integers(0, 60), max_size=8))
 def test_any_chunking_gives_the_clips_of_the_whole(length: int, cuts: list[int]) -> None:
     whole = cut_clips(track(length), RATE_HZ, CLIP_S)
@@ -54,6 +57,7 @@ def test_any_chunking_gives_the_clips_of_the_whole(length: int, cuts: list[int])
     ]
 
 
+@settings(deadline=None)
 @given(length=st.integers(0, 60))
 def test_clips_cover_the_track_once_in_order(length: int) -> None:
     clips = cut_clips(track(length), RATE_HZ, CLIP_S)
@@ -83,6 +87,7 @@ def test_writing_into_a_clip_does_not_change_the_wrapped_one() -> None:
     assert last.samples.tolist() == [9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 
 
+@settings(deadline=None)
 @given(length=st.integers(0, 60), batch_size=st.integers(1, 5))
 def test_batches_hold_the_clips_in_order(length: int, batch_size: int) -> None:
     clips = cut_clips(track(length), RATE_HZ, CLIP_S)

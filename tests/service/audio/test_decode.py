@@ -44,10 +44,13 @@ def reference(duration_s: float, rate_hz: int, channels: int) -> np.ndarray:
 
 def best_correlation(decoded: np.ndarray, wanted: np.ndarray, max_lag: int = 2_500) -> float:
     """Correlation at the best lag: lossy codecs prepend up to 0.1 s."""
-    middle = wanted[8_000:-8_000]
-    lags = range(-max_lag, max_lag + 1)
-    windows = (decoded[8_000 + lag : 8_000 + lag + middle.size] for lag in lags)
-    return max(float(np.corrcoef(window, middle)[0, 1]) for window in windows)
+    start, size = 30_000, 6_000
+    middle = wanted[start : start + size].astype(np.float64)
+    span = decoded[start - max_lag : start + size + max_lag].astype(np.float64)
+    energy = np.concatenate([[0.0], np.cumsum(span**2)])
+    energies = energy[middle.size :] - energy[: energy.size - middle.size]
+    products = np.correlate(span, middle, mode="valid")
+    return float((products / np.sqrt(energies * np.sum(middle**2))).max())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,8 +70,20 @@ def test_every_kind_is_probed_and_decoded(kind: str, write_audio: AudioWriter) -
     assert best_correlation(audio.samples, reference(3.0, 48_000, 2), lags) > least
 
 
-@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 24_000, 44_100, 96_000, 192_000])
-@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1"])
+@pytest.mark.parametrize(
+    ("rate_hz", "layout"),
+    [
+        (8_000, "mono"),
+        (11_025, "stereo"),
+        (22_050, "5.1"),
+        (24_000, "stereo"),
+        (24_000, "7.1"),
+        (44_100, "mono"),
+        (44_100, "stereo"),
+        (96_000, "7.1"),
+        (192_000, "stereo"),
+    ],
+)
 def test_rates_and_channels_are_resampled_and_averaged(
     rate_hz: int, layout: str, write_audio: AudioWriter
 ) -> None:

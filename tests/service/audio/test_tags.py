@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.audio.results import AudioTags
@@ -47,6 +47,7 @@ def test_text_is_cleaned(value: str, expected: str | None) -> None:
     assert clean_text(value) == expected
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec=None)))
 def test_clean_text_is_always_short_encodable_and_stable(value: str) -> None:
     text = clean_text(value)
