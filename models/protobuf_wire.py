@@ -1,13 +1,20 @@
-"""The wire format of protocol buffers, as far as reading foreign weight files needs it."""
+"""The wire format of protocol buffers, as far as reading foreign weight files needs it.
+
+A memoryview goes as well as bytes: its fields are views, so that large files are not copied.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
+
+Buffer = TypeVar("Buffer", bytes, memoryview)
 
 _VARINT, _EIGHT_BYTES, _SIZED, _FOUR_BYTES = 0, 1, 2, 5
+_MOST_VARINT_BITS = 63
 
 
-def read_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def read_fields(data: Buffer) -> Iterator[tuple[int, int | Buffer]]:
     """Field numbers and raw values of one message: integers for varints, bytes for the rest."""
     position = 0
     while position < len(data):
@@ -29,7 +36,7 @@ def read_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         position += size
 
 
-def read_varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: Buffer, position: int) -> tuple[int, int]:
     """The integer at `position` and the position behind it; ValueError at the end of the data."""
     value = shift = 0
     while position < len(data):
@@ -39,6 +46,8 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
+        if shift > _MOST_VARINT_BITS:
+            raise ValueError("a number is longer than 64 bits")
     raise ValueError("the message ends inside a number")
 
 

@@ -28,7 +28,7 @@ from models.networks.muq_mulan import MuQMuLan
 
 OPSET = 18
 # Smaller tensors (norms, biases, scales) stay in float32: they weigh nothing and round badly.
-_SMALLEST_HALVED = 1024
+SMALLEST_HALVED = 1024
 _TRACED_FRAMES = 200
 
 
@@ -69,6 +69,18 @@ def export_towers(
         },
     )
     return ExportedTowers(store_weights(audio, audio_weights), store_weights(text, text_weights))
+
+
+def round_weights(tower: nn.Module, storage: WeightStorage) -> None:
+    """Round a tower's large weights as `storage` will keep them, so that both runtimes compute
+    with the same values. Only float16 can be undone to the last bit; int8 is left to ONNX.
+    """
+    if storage != "fp16":
+        return
+    with torch.no_grad():
+        for weight in tower.parameters():
+            if weight.numel() >= SMALLEST_HALVED:
+                weight.copy_(weight.half().float())
 
 
 def store_weights(model: bytes, storage: WeightStorage) -> bytes:
@@ -120,9 +132,10 @@ def _halve(model: bytes) -> bytes:
     casts = []
     for tensor in list(graph.initializer):
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _SMALLEST_HALVED:
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
             continue
-        halved = values.astype(np.float16)
+        with np.errstate(over="ignore"):
+            halved = values.astype(np.float16)
         if not np.isfinite(halved).all():
             raise ValueError(f"the weights {tensor.name} do not fit into float16")
         name = tensor.name

@@ -128,13 +128,16 @@ def _load_towers(folder: Path, manifest: Manifest, choice: RuntimeChoice, thread
 
         onnx = manifest.runtimes.onnx
         assert onnx is not None
-        files = {name: read_file(folder, manifest, name) for name in (onnx.audio, onnx.text)}
-        return OnnxTowers(manifest, files, device=choice.device, threads=threads)
+        for name in (onnx.audio, onnx.text):
+            check_file(folder, manifest, name)
+        return OnnxTowers(manifest, folder, device=choice.device, threads=threads)
     from models.bundle.torch_towers import TorchTowers, unpack_network
 
     spec = manifest.runtimes.torch
     assert spec is not None
-    network = unpack_network(spec, check_file(folder, manifest, spec.weights))
+    for name in (spec.weights, *sorted({tensor.file for tensor in spec.shared.values()})):
+        check_file(folder, manifest, name)
+    network = unpack_network(spec, folder)
     return TorchTowers(network, device=choice.device, precision=choice.precision, threads=threads)
 
 

@@ -56,10 +56,22 @@ class OnnxRuntime(_Part):
     text_weights: WeightStorage = "fp32"
 
 
+class SharedTensor(_Part):
+    """A torch tensor that an ONNX file holds already, as it is or transposed."""
+
+    file: FileName
+    initializer: str
+    transposed: bool
+
+
 class TorchRuntime(_Part):
-    """Weights and the configurations from which the torch towers are built."""
+    """Weights and the configurations from which the torch towers are built.
+
+    `shared` names the tensors that are not in `weights` because an ONNX file has them.
+    """
 
     weights: FileName
+    shared: dict[str, SharedTensor] = {}
     network: dict[str, Any]
     text_encoder: dict[str, Any] | None = None
 
@@ -136,6 +148,7 @@ def required_files(description: Description) -> set[str]:
         names |= {description.runtimes.onnx.audio, description.runtimes.onnx.text}
     if description.runtimes.torch is not None:
         names.add(description.runtimes.torch.weights)
+        names |= {tensor.file for tensor in description.runtimes.torch.shared.values()}
     return names
 
 

@@ -6,14 +6,14 @@ Legend: N items, T samples, M mel bins, F frames, L tokens, E embedding width.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from models.audio.mel_numpy import log_mel
 from models.bundle.manifest import Manifest, OnnxRuntime
-from models.bundle.onnx_safety import refuse_external_data
+from models.bundle.onnx_file import refuse_external_data
 from models.bundle.towers import Floats, Ints
 from models.errors import BundleFormatError, RuntimeUnavailableError
 
@@ -28,22 +28,20 @@ class OnnxTowers:
     def __init__(
         self,
         manifest: Manifest,
-        files: Mapping[str, bytes],
+        folder: Path,
         *,
         device: Literal["cpu", "cuda"],
         threads: int,
     ) -> None:
-        """`files` holds the checked bytes of both graphs; 0 threads means all cores."""
+        """Both graphs in `folder` must have been checked; 0 threads means all cores."""
         spec = manifest.runtimes.onnx
         if spec is None:
             raise RuntimeUnavailableError(f"the bundle {manifest.name} has no ONNX files")
         self._front_end = manifest.front_end
         self._spec: OnnxRuntime = spec
         self._device = device
-        self._audio = _session(spec.audio, files[spec.audio], device, threads, {MEL_INPUT})
-        self._text = _session(
-            spec.text, files[spec.text], device, threads, {TOKENS_INPUT, MASK_INPUT}
-        )
+        self._audio = _session(folder / spec.audio, device, threads, {MEL_INPUT})
+        self._text = _session(folder / spec.text, device, threads, {TOKENS_INPUT, MASK_INPUT})
 
     @property
     def runtime(self) -> str:
@@ -89,10 +87,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _session(name: str, model: bytes, device: str, threads: int, inputs: set[str]) -> Any:
+def _session(path: Path, device: str, threads: int, inputs: set[str]) -> Any:
     import onnxruntime
 
-    refuse_external_data(model, name)
+    refuse_external_data(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
@@ -102,13 +100,16 @@ def _session(name: str, model: bytes, device: str, threads: int, inputs: set[str
     if device == "cuda" and not cuda_is_usable():
         raise RuntimeUnavailableError("this onnxruntime has no CUDA; install onnxruntime-gpu")
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[_PROVIDERS[device]])
+        # By path: a session that is made from bytes keeps them for as long as it lives.
+        session = onnxruntime.InferenceSession(path, options, providers=[_PROVIDERS[device]])
     except Exception as error:
         # onnxruntime raises classes of its own that have no common base but Exception.
-        raise BundleFormatError(f"{name} cannot be loaded by ONNX Runtime: {error}") from error
+        raise BundleFormatError(f"{path.name} cannot be loaded by ONNX Runtime: {error}") from error
     found = {value.name for value in session.get_inputs()}
     if found != inputs or [value.name for value in session.get_outputs()] != [OUTPUT]:
-        raise BundleFormatError(f"{name} has not the inputs {sorted(inputs)} and output {OUTPUT}")
+        raise BundleFormatError(
+            f"{path.name} has not the inputs {sorted(inputs)} and output {OUTPUT}"
+        )
     return session
 
 

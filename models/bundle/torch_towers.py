@@ -5,6 +5,7 @@ Legend: N items, T samples, L tokens, E embedding width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from models.bundle.manifest import TorchRuntime
+from models.bundle.shared_weights import find_shared, load_shared
 from models.bundle.towers import Floats, Ints
 from models.errors import BundleFormatError
 from models.networks.config import ConfigError, MuQMuLanConfig, config_from_dict, to_dict
@@ -85,26 +87,34 @@ def cuda_is_usable() -> bool:
     return torch.cuda.is_available()
 
 
-def pack_network(network: MuQMuLan, file_name: str) -> tuple[TorchRuntime, bytes]:
-    """What a manifest says about the torch towers, and the weights' safetensors bytes."""
+def pack_network(
+    network: MuQMuLan, file_name: str, shared_with: Sequence[Path] = ()
+) -> tuple[TorchRuntime, bytes]:
+    """What a manifest says about the torch towers, and the weights' safetensors bytes.
+
+    Tensors that the ONNX files of `shared_with` hold to the last bit are left out of the bytes.
+    """
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    shared = find_shared(tensors, shared_with)
     runtime = TorchRuntime(
         weights=file_name,
+        shared=shared,
         network=to_dict(network.config),
         text_encoder=_describe_text_encoder(network),
     )
-    return runtime, save(tensors)
+    return runtime, save({name: tensors[name] for name in tensors if name not in shared})
 
 
-def unpack_network(spec: TorchRuntime, weights: Path) -> MuQMuLan:
-    """The network that `pack_network` described, with its checked weights, strictly loaded.
+def unpack_network(spec: TorchRuntime, folder: Path) -> MuQMuLan:
+    """The network that `pack_network` described, its files in `folder` checked, strictly loaded.
 
     Raises BundleFormatError where configuration and weights do not fit.
     """
     try:
         config = config_from_dict(MuQMuLanConfig, spec.network)
         network = MuQMuLan(config, _make_text_encoder(spec.text_encoder))
-        network.load_state_dict(load_file(weights), strict=True)
+        tensors = load_file(folder / spec.weights) | load_shared(spec.shared, folder)
+        network.load_state_dict(tensors, strict=True)
     except (ConfigError, TypeError, RuntimeError) as error:
         raise BundleFormatError(
             f"{spec.weights} does not fit its configuration: {error}"

@@ -259,14 +259,13 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     assert models.load_bundle(TINY, device="auto", threads=1).device == "cpu"
 
 
-def test_bytes_that_are_no_graph_are_refused() -> None:
+def test_files_that_are_no_graph_are_refused(tmp_path: Path) -> None:
     manifest = read_manifest(TINY)
-    files = {"audio.onnx": b"\x08\x08", "text.onnx": b"\x08\x08"}
-    with pytest.raises(BundleFormatError, match=r"audio\.onnx"):
-        OnnxTowers(manifest, files, device="cpu", threads=1)
-    swapped = {
-        "audio.onnx": (TINY / "text.onnx").read_bytes(),
-        "text.onnx": (TINY / "audio.onnx").read_bytes(),
-    }
+    for name in ("audio.onnx", "text.onnx"):
+        (tmp_path / name).write_bytes(b"\x08\x08")
+    with pytest.raises(BundleFormatError, match=r"audio\.onnx cannot be loaded"):
+        OnnxTowers(manifest, tmp_path, device="cpu", threads=1)
+    (tmp_path / "audio.onnx").write_bytes((TINY / "text.onnx").read_bytes())
+    (tmp_path / "text.onnx").write_bytes((TINY / "audio.onnx").read_bytes())
     with pytest.raises(BundleFormatError, match="inputs"):
-        OnnxTowers(manifest, swapped, device="cpu", threads=1)
+        OnnxTowers(manifest, tmp_path, device="cpu", threads=1)

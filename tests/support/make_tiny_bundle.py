@@ -138,8 +138,8 @@ def whiten_last_map(last: nn.Linear, states: Tensor) -> None:
         last.bias.copy_(-last.weight @ mean)
 
 
-def spread_towers(network: MuQMuLan, tokenizer: Tokenizer) -> None:
-    """Whiten both towers over the samples."""
+def spread_towers(network: MuQMuLan, tokenizer: Tokenizer, clips: int = 96) -> None:
+    """Whiten both towers over the samples; `clips` must exceed the audio tower's width."""
     pooled: list[Tensor] = []
     towers = (network.audio, network.text)
     hooks = [
@@ -147,7 +147,7 @@ def spread_towers(network: MuQMuLan, tokenizer: Tokenizer) -> None:
         for tower in towers
     ]
     with torch.no_grad():
-        for clip in sample_clips(96):
+        for clip in sample_clips(clips):
             network.audio(torch.from_numpy(log_mel(clip[None])))
         audio_states = torch.cat(pooled)
         pooled.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from models.bundle.onnx_safety import refuse_external_data
+from models.bundle.onnx_file import read_initializers, refuse_external_data
 from models.errors import BundleFormatError
 
 TINY = Path(__file__).parent.parent / "data" / "tiny_bundle"
@@ -40,9 +42,30 @@ def branch() -> onnx.GraphProto:
     return helper.make_graph([node], "branch", [], [result])
 
 
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[bytes], Path]:
+    def store(content: bytes) -> Path:
+        path = tmp_path / "model.onnx"
+        path.write_bytes(content)
+        return path
+
+    return store
+
+
 def test_the_bundles_own_graphs_pass() -> None:
     for name in ("audio.onnx", "text.onnx"):
-        refuse_external_data((TINY / name).read_bytes(), name)
+        refuse_external_data(TINY / name)
+
+
+def test_weights_are_read_as_the_onnx_package_reads_them() -> None:
+    for name in ("audio.onnx", "text.onnx"):
+        found = read_initializers(TINY / name)
+        expected = onnx.load(TINY / name).graph.initializer
+        assert sorted(found) == sorted(tensor.name for tensor in expected)
+        for tensor in expected:
+            values = numpy_helper.to_array(tensor)
+            assert found[tensor.name].dtype == values.dtype
+            assert np.array_equal(found[tensor.name], values)
 
 
 @pytest.mark.parametrize(
@@ -54,25 +77,29 @@ def test_the_bundles_own_graphs_pass() -> None:
     ],
     ids=["initializer", "constant", "inside a branch"],
 )
-def test_external_data_are_refused_wherever_they_hide(model: bytes) -> None:
+def test_external_data_are_refused_wherever_they_hide(
+    model: bytes, stored: Callable[[bytes], Path]
+) -> None:
     with pytest.raises(BundleFormatError, match="another file"):
-        refuse_external_data(model, "evil.onnx")
+        refuse_external_data(stored(model))
 
 
-def test_a_location_without_entries_is_refused_too() -> None:
+def test_a_location_without_entries_is_refused_too(stored: Callable[[bytes], Path]) -> None:
     tensor = external_tensor()
     tensor.ClearField("external_data")
     with pytest.raises(BundleFormatError, match="another file"):
-        refuse_external_data(model_with([], [tensor]), "evil.onnx")
+        refuse_external_data(stored(model_with([], [tensor])))
 
 
-@pytest.mark.parametrize("content", [b"\xff" * 50, b"\x3a\xff\xff\xff\x7f", b"PK\x03\x04"])
-def test_what_is_no_protocol_buffer_is_refused(content: bytes) -> None:
-    with pytest.raises(BundleFormatError, match="readable"):
-        refuse_external_data(content, "broken.onnx")
+@pytest.mark.parametrize("content", [b"\xff" * 50, b"\x3a\xff\xff\xff\x7f", b"PK\x03\x04", b""])
+def test_what_is_no_protocol_buffer_is_refused(
+    content: bytes, stored: Callable[[bytes], Path]
+) -> None:
+    with pytest.raises(BundleFormatError, match=r"model\.onnx is"):
+        refuse_external_data(stored(content))
 
 
-def test_endless_nesting_is_refused() -> None:
+def test_endless_nesting_is_refused(stored: Callable[[bytes], Path]) -> None:
     result = helper.make_tensor_value_info("c", TensorProto.FLOAT, [4])
     graph = helper.make_graph([helper.make_node("Constant", [], ["c"])], "leaf", [], [result])
     for _ in range(20):
@@ -80,12 +107,16 @@ def test_endless_nesting_is_refused() -> None:
             [helper.make_node("If", ["x"], ["c"], then_branch=graph)], "branch", [], [result]
         )
     with pytest.raises(BundleFormatError, match="deep"):
-        refuse_external_data(bytes(helper.make_model(graph).SerializeToString()), "deep.onnx")
+        refuse_external_data(stored(bytes(helper.make_model(graph).SerializeToString())))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_either_read_or_refused(content: bytes) -> None:
-    # Any other exception fails the test.
-    with suppress(BundleFormatError):
-        refuse_external_data(content, "any.onnx")
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(content)
+        # Any other exception fails the test.
+        with suppress(BundleFormatError):
+            refuse_external_data(Path(file.name))
+        with suppress(BundleFormatError):
+            read_initializers(Path(file.name))
