@@ -24,6 +24,7 @@ from service.errors import Unavailable
 from service.index_sync.projection import Projection
 from service.inference.batcher import ClipEmbedder, TextEmbedder
 from service.inference.encoder import EncoderHandle
+from service.inference.observed import Batch, observed
 from service.inference.thread import ModelThread
 from service.ingest.embed import EmbedTrack
 from service.ingest.upload import UploadService
@@ -60,7 +61,10 @@ class Services:
         )
         self.decode_turns = asyncio.Semaphore(DECODERS_AT_ONCE)
         self.model_thread = ModelThread()
-        self.encoder = EncoderHandle(load_encoder, self.model_thread)
+        self.batch_listeners: list[Callable[[Batch], None]] = []
+        self.encoder = EncoderHandle(
+            lambda: observed(load_encoder(), self._tell_batch), self.model_thread
+        )
         self._build_model_services(settings)
         self._build_library_services(settings)
         self._demo: threading.Thread | None = None
@@ -121,6 +125,10 @@ class Services:
         await asyncio.to_thread(pending.finish)
         async with self.decode_turns:
             return await self.unstored.embed(pending.path)
+
+    def _tell_batch(self, batch: Batch) -> None:
+        for listener in self.batch_listeners:
+            listener(batch)
 
     def start(self) -> None:
         """Begin to load the model, and start the index, the worker and the demo library."""

@@ -84,6 +84,7 @@ def create_app(settings: Settings, services: Services, *, web_dir: Path = WEB_DI
         RequestContextMiddleware,
         on_finished=metrics.count_request,
         crash_response=internal_error_response,
+        prefix=PREFIX,
     )
     return app
 

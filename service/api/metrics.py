@@ -19,6 +19,7 @@ from service.api.request_context import FinishedRequest
 from service.database.engine import database_now
 from service.database.tables import Job, JobState
 from service.inference.encoder import EncoderState
+from service.inference.observed import Batch
 from service.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DURATION_BUCKETS_S = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
@@ -41,7 +43,26 @@ class Metrics:
             buckets=DURATION_BUCKETS_S,
             registry=self.registry,
         )
+        self._batch_sizes = Histogram(
+            "muquery_model_batch_size",
+            "Texts or clips that went through a tower at once.",
+            ["tower"],
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._batch_durations = Histogram(
+            "muquery_model_batch_duration_seconds",
+            "Time of one run of a tower.",
+            ["tower"],
+            buckets=DURATION_BUCKETS_S,
+            registry=self.registry,
+        )
         self.registry.register(_StateCollector(services))
+        services.batch_listeners.append(self._count_batch)
+
+    def _count_batch(self, batch: Batch) -> None:
+        self._batch_sizes.labels(batch.tower).observe(batch.size)
+        self._batch_durations.labels(batch.tower).observe(batch.duration_s)
 
     def count_request(self, finished: FinishedRequest) -> None:
         self._requests.labels(finished.method, finished.route, str(finished.status)).observe(

@@ -62,8 +62,10 @@ class RequestContextMiddleware:
         *,
         on_finished: Callable[[FinishedRequest], None],
         crash_response: Callable[[], Response],
+        prefix: str = "",
     ) -> None:
         self.app = app
+        self.prefix = prefix
         self.on_finished = on_finished
         self.crash_response = crash_response
 
@@ -99,10 +101,16 @@ class RequestContextMiddleware:
             await self.crash_response()(scope, receive, send_with_headers)
         finally:
             duration_s = time.perf_counter() - started
-            self.on_finished(FinishedRequest(scope["method"], _route(scope), status, duration_s))
+            self.on_finished(
+                FinishedRequest(scope["method"], self._route(scope), status, duration_s)
+            )
             _request_id.reset(token)
 
-
-def _route(scope: Scope) -> str:
-    route = scope.get("route")
-    return getattr(route, "path_format", None) or getattr(route, "path", None) or "unmatched"
+    def _route(self, scope: Scope) -> str:
+        """The route's template; routers know theirs without the prefix they are mounted under."""
+        route = scope.get("route")
+        template = getattr(route, "path_format", None) or getattr(route, "path", None)
+        if template is None:
+            return "unmatched"
+        is_below = scope["path"].startswith(self.prefix) and not template.startswith(self.prefix)
+        return f"{self.prefix}{template}" if is_below else str(template)

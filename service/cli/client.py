@@ -16,7 +16,6 @@ import httpx
 
 from service.cli.output import CliError
 from service.database.migrate import DatabaseTooNew, migrate
-from service.runtime import build_services
 from service.settings import Settings
 
 PREFIX = "/api/v1"
@@ -105,7 +104,9 @@ async def _is_alive(url: str) -> bool:
 
 @asynccontextmanager
 async def _in_process(settings: Settings, *, works: bool) -> AsyncIterator[Client]:
+    # Brought in only here: a command that talks to a server needs none of it.
     from service.api.app import create_app
+    from service.runtime import build_services
 
     own = settings.model_copy(
         update={

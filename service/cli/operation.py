@@ -15,7 +15,6 @@ from service.cli.options import Key, Url, read_settings, target
 from service.cli.output import EXIT_FAILED, CliError, console, error_console, print_table, size
 from service.database.engine import Database
 from service.keys import Scope
-from service.runtime import model_store
 
 
 def register(program: typer.Typer) -> None:
@@ -71,6 +70,7 @@ def list_models() -> None:
     from models.bundle.loading import list_bundled, store_folder
     from models.bundle.pins import PUBLISHED_MODELS
     from models.bundle.pulling import is_pulled
+    from service.runtime import model_store
 
     store = model_store(read_settings())
     rows: list[tuple[object, ...]] = [(name, "installed", None) for name in list_bundled()]
@@ -86,6 +86,7 @@ def verify_model(
     """Check every file of a model, and that it computes what it should."""
     from models.bundle.loading import find_bundle_folder
     from models.bundle.verifying import verify_bundle
+    from service.runtime import model_store
 
     settings = read_settings()
     try:
@@ -109,6 +110,7 @@ def pull_model(
 ) -> None:
     """Fetch a published model, after showing its size, licence and the free disk."""
     from models.bundle.pulling import plan_pull, pull
+    from service.runtime import model_store
 
     try:
         plan = plan_pull(name, model_store(read_settings()))

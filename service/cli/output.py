@@ -12,6 +12,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+UNBROKEN = ("Id", "Relevance", "State")
+"""Columns that are copied or read at a glance, and never broken over lines."""
+
 
 class CliError(Exception):
     """Ends the command with one line; `exit_code` is never zero."""
@@ -33,7 +36,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     """A plain table; None is shown as a dash. Nothing in a cell is taken as markup."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(escape("–" if cell is None else str(cell)) for cell in row))
     console().print(table)
@@ -57,7 +60,7 @@ def percent(share: float | None) -> str:
     if share is None:
         return "–"
     text = f"{100 * share:.1f} %"
-    return text if text != "100.0 %" else f"{100 * share:.3f} %"
+    return f"{100 * share:.3f} %" if text == "100.0 %" and share < 1 else text
 
 
 def size(size_bytes: int) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvicorn
@@ -14,8 +14,10 @@ import uvicorn
 from service.cli.client import upgrade_database
 from service.cli.options import read_settings
 from service.cli.output import CliError, console
-from service.runtime import Services, build_services
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.runtime import Services
 
 GRACE_S = 15
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -32,6 +34,7 @@ def serve(
 ) -> None:
     """Serve the page and the API, and analyse what is uploaded (unless MUQUERY_WORKER=off)."""
     from service.api.app import create_app
+    from service.runtime import build_services
 
     settings = read_settings(host=host, port=port)
     start_logging(settings)
@@ -61,6 +64,8 @@ def serve(
 
 def worker() -> None:
     """Analyse uploads in a process of its own; any number may run beside `muquery serve`."""
+    from service.runtime import build_services
+
     settings = read_settings()
     start_logging(settings)
     upgrade_database(settings)

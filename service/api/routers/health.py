@@ -18,6 +18,7 @@ from service.api.auth import MAY_READ
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
 from service.api.metrics import CONTENT_TYPE, Metrics
+from service.errors import Unavailable
 from service.inference.encoder import EncoderState
 from service.runtime import Services
 
@@ -30,6 +31,9 @@ MAX_LAG = 1_000
 """Changes that an index may be behind and still be called ready."""
 
 PROBE_TEXT = "music"
+
+_LOADING, _WAITING, _PREPARING = "loading", "waits for the model", "being prepared"
+_NOT_YET = {"ok", _LOADING, _WAITING, _PREPARING}
 
 
 @router.get("/health/live", responses=errors())
@@ -52,11 +56,9 @@ async def health_ready(services: ServicesDep) -> JSONResponse:
         _outcome(_check_model(services)),
     )
     checks = dict(zip(names, answers, strict=True))
-    if all(answer == "ok" for answer in answers):
-        status = "ok"
-    else:
-        is_loading = services.encoder.state in (EncoderState.IDLE, EncoderState.LOADING)
-        status = "starting" if is_loading and checks["database"] == "ok" else "failing"
+    status = "ok"
+    if any(answer != "ok" for answer in answers):
+        status = "starting" if all(answer in _NOT_YET for answer in answers) else "failing"
     health = schemas.Health.model_validate(
         {"status": status, "checks": checks, "version": __version__}
     )
@@ -72,6 +74,8 @@ async def _outcome(check: Awaitable[Any]) -> str:
             said = await check
     except TimeoutError:
         return "no answer"
+    except Unavailable:
+        return _PREPARING
     except Exception:
         log.exception("a health check failed")
         return "failed"
@@ -80,7 +84,7 @@ async def _outcome(check: Awaitable[Any]) -> str:
 
 def _check_index(services: Services) -> str | None:
     if services.encoder.state is not EncoderState.READY:
-        return "waits for the model"
+        return _WAITING
     state = services.index.state()
     lag = state.latest_seq - state.applied_seq
     return None if lag <= MAX_LAG else f"{lag} changes behind"
@@ -90,7 +94,7 @@ async def _check_model(services: Services) -> str | None:
     if services.encoder.state is EncoderState.FAILED:
         return "could not be loaded"
     if services.encoder.state is not EncoderState.READY:
-        return "loading"
+        return _LOADING
     vectors = await services.texts.embed([PROBE_TEXT])
     norm = float(np.linalg.norm(vectors[0]))
     return None if abs(norm - 1.0) < 0.01 else "gives no unit vectors"
