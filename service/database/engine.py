@@ -127,12 +127,18 @@ class _SqliteConnect:
 
     def __call__(self, connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin in `_begin_sqlite` alone
+        # SQLite's own lower() knows A to Z only, PostgreSQL's all letters.
+        connection.create_function("lower", 1, _lower, deterministic=True)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged upload survives a power cut
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if self.foreign_keys else 'OFF'}")
         cursor.close()
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _begin_sqlite(connection: Connection) -> None:

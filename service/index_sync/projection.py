@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from indexer.base import NO_ID, Ids, VectorIndex, Vectors
-from indexer.errors import IndexerError, SnapshotError
+from indexer.errors import SnapshotError
 from indexer.faiss_index import FaissConfig
 from indexer.snapshot import read_manifest
 from service.database.engine import Database
@@ -232,7 +232,7 @@ class Projection:
             self._wake.clear()
             try:
                 self.catch_up()
-            except (SQLAlchemyError, IndexerError, ValueError):
+            except Exception:
                 logger.exception("the index could not catch up; trying again")
             self._save_when_due()
             self._rebuild_when_needed()

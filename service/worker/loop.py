@@ -12,8 +12,6 @@ import secrets
 import socket
 import threading
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from service.audio.errors import DecodeError
 from service.blobs.store import BlobMissing
 from service.errors import MuqueryError
@@ -24,7 +22,7 @@ from service.worker.lease import LeaseKeeper
 
 logger = logging.getLogger(__name__)
 
-_AFTER_DATABASE_ERROR_S = 5.0
+_AFTER_ERROR_S = 5.0
 
 
 class _Stopping(Exception):
@@ -85,19 +83,25 @@ class Worker:
     def run(self) -> None:
         """Work until asked to stop; raises what loading the model raised."""
         model_id = self._encoder.wait().model_id
-        queued = self._queue.enqueue_missing(model_id)
-        if queued:
-            logger.info("queued %d tracks that model %s has not embedded yet", queued, model_id)
+        backfilled = False
         while not self._stop.is_set():
             self._wake.clear()
             try:
+                backfilled = backfilled or self._backfill(model_id)
                 busy = self.run_once(model_id)
-            except SQLAlchemyError:
-                logger.exception("the database failed; trying again shortly")
-                self._stop.wait(_AFTER_DATABASE_ERROR_S)
+            except Exception:
+                logger.exception("the worker could not look for jobs; trying again shortly")
+                self._stop.wait(_AFTER_ERROR_S)
                 continue
             if not busy:
                 self._wake.wait(self._poll_s)
+
+    def _backfill(self, model_id: str) -> bool:
+        """Queue what this model has not embedded yet, as after a change of model."""
+        queued = self._queue.enqueue_missing(model_id)
+        if queued:
+            logger.info("queued %d tracks that model %s has not embedded yet", queued, model_id)
+        return True
 
     def run_once(self, model_id: str) -> bool:
         """Do one job if there is one; False when the queue was empty."""

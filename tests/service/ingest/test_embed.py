@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from service.database.engine import Database
 from service.database.tables import Job
 from service.ingest.embed import LeaseLost
 from service.jobs.queue import Claim, add_job
+from tests.service.audio.flac import write_silent_flac
 from tests.support.audio import write_audio
 from tests.support.encoder import MODEL_ID, tone
 from tests.support.library import Library
@@ -109,6 +111,23 @@ def test_a_cut_off_file_is_embedded_with_a_warning(library: Library, tmp_path: P
     assert "ended_early" in track.warnings
     assert track.duration_s is not None
     assert track.duration_s < 12, "what was counted, not what was claimed"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_track(database: Database, tmp_path: Path) -> None:
+    def peak_bytes(duration_s: float) -> int:
+        library = Library(database, tmp_path, max_track_s=math.inf)
+        path = write_silent_flac(tmp_path / f"{duration_s}.flac", duration_s)
+        library.uploads.upload_file(path)
+        tracemalloc.start()
+        library.work_all()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        library.close()
+        return peak
+
+    three_minutes, two_hours = peak_bytes(180), peak_bytes(7200)
+    assert two_hours < three_minutes + 8 * 1024 * 1024, "a kilobyte or two for each of 720 clips"
 
 
 def test_bytes_that_do_not_decode_fail_for_good(library: Library) -> None:

@@ -106,6 +106,7 @@ def test_filters(database: Database, tracks: TrackService) -> None:
     assert found(text="a_b") == 1
     assert found(text="%") == 1, "a wildcard is a character"
     assert found(text="morning") == 1
+    assert found(text="CAFÉ") == 1, "letters beyond A to Z have cases too"
 
 
 def test_patch(database: Database, tracks: TrackService) -> None:
