@@ -110,19 +110,22 @@ class Server(uvicorn.Server):
 
 
 def bind(settings: Settings) -> socket.socket:
-    """A listening socket; CliError where the address is taken or not ours."""
+    """A bound socket; CliError where the address is taken or not ours."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
         )[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         reason = error.strerror or "the name is not known"
         raise CliError(f"cannot listen on {where}: {reason}; try --port 0") from None
-    listener.set_inheritable(True)
     return listener
 
 
