@@ -78,23 +78,6 @@ class NgramTextEncoder(nn.Module):
         return TextEncoding(states, pooled)
 
 
-class SentenceStates(nn.Module):
-    """The sentence embedding in every token's place, for a tower that averages token states.
-
-    The encoder was pretrained to align languages in its sentence embedding, not in its states; a
-    mean over equal rows is the row, so such a tower then works on the former. Its width is E.
-    """
-
-    def __init__(self, encoder: NgramTextEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, token_ids: Tensor, mask: Tensor) -> TextEncoding:
-        pooled = self.encoder(token_ids, mask).pooled
-        states = pooled.unsqueeze(1) * mask.unsqueeze(-1).to(pooled.dtype)
-        return TextEncoding(states, pooled)
-
-
 class _NgramBranch(nn.Module):
     """Project the tokens, then two residual layers over windows of `tokens` tokens."""
 

@@ -20,7 +20,6 @@ from models.pinned_wheel import PinnedWheel, WheelMismatchError, fetch_wheel
 from models.text.ngram_encoder import (
     NgramTextEncoder,
     NgramTextEncoderConfig,
-    SentenceStates,
     load_text_encoder,
     save_text_encoder,
 )
@@ -91,13 +90,6 @@ def test_shapes_and_unit_norm(encoder: NgramTextEncoder) -> None:
     assert encoding.last_hidden_state.shape == (2, 7, TINY.width)
     assert encoding.pooled.shape == (2, TINY.embed_dim)
     torch.testing.assert_close(encoding.pooled.norm(dim=-1), torch.ones(2))
-
-
-def test_sentence_states_average_to_the_sentence(encoder: NgramTextEncoder) -> None:
-    token_ids, mask = _ids(5, 2)
-    encoding = SentenceStates(encoder)(token_ids, mask)
-    mean = encoding.last_hidden_state.sum(dim=1) / mask.sum(dim=1, keepdim=True)
-    torch.testing.assert_close(mean, encoder(token_ids, mask).pooled)
 
 
 def test_a_token_reaches_its_windows_and_no_further(encoder: NgramTextEncoder) -> None:
