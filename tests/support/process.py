@@ -76,10 +76,12 @@ class Server:
 
 
 @contextmanager
-def serving(env: dict[str, str], *arguments: str) -> Iterator[Server]:
+def serving(
+    env: dict[str, str], *arguments: str, python: str | Path = sys.executable
+) -> Iterator[Server]:
     """A server on a free port, ready to answer; killed after the block if it still runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "muquery", "serve", "--port", "0", *arguments],
+        [str(python), "-m", "muquery", "serve", "--port", "0", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

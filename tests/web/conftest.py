@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +11,8 @@ import numpy as np
 import pytest
 
 from tests.support.audio import write_audio
+from tests.support.process import environment, serving
+from tests.support.service import eventually
 
 selenium = pytest.importorskip(
     "selenium", reason="SKIPPED LOUDLY: selenium is not installed, the page is NOT tested"
@@ -24,16 +20,9 @@ selenium = pytest.importorskip(
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-START_S = 60.0
+READY_S = 60.0
 RATE_HZ = 24_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def tone(frequency_hz: float, duration_s: float, seed: int) -> np.ndarray:
@@ -62,54 +51,17 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory, songs: dict[str, Path]) -> Iterator[str]:
     """A running `muquery serve` with the tiny bundle and two tracks in its library."""
-    data, port = tmp_path_factory.mktemp("data"), free_port()
-    environment = os.environ | {
-        "MUQUERY_DATA_DIR": str(data),
-        "MUQUERY_MODEL": str(ROOT / "tests/data/tiny_bundle"),
-        "MUQUERY_DEMO_LIBRARY": "false",
-        "MUQUERY_PORT": str(port),
-    }
-    log = (data / "serve.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "muquery", "serve"],
-        cwd=ROOT,
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: httpx.get(f"{base}/api/v1/health/ready").status_code == 200, process)
+    data = tmp_path_factory.mktemp("data")
+    with serving(environment(data, f"sqlite:///{data / 'muquery.sqlite3'}")) as server:
         for title in ("Low River", "Tin Whistle"):
             with songs[title].open("rb") as body:
-                answer = httpx.post(f"{base}/api/v1/tracks", files={"file": body})
+                answer = httpx.post(f"{server.api}/tracks", files={"file": body}, timeout=60)
             assert answer.status_code == 202, answer.text
-        wait_until(
-            lambda: (
-                httpx.get(f"{base}/api/v1/tracks", params={"state": "ready"}).json()["total"] == 2
-            ),
-            process,
+        ready = {"state": "ready"}
+        eventually(
+            lambda: httpx.get(f"{server.api}/tracks", params=ready).json()["total"] == 2, READY_S
         )
-        yield base
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
-
-
-def wait_until(condition: object, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the service ended by itself"
-        with contextlib.suppress(httpx.TransportError):
-            if condition():  # type: ignore[operator]
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"not reached within {START_S:.0f} s")
+        yield server.url
 
 
 @pytest.fixture(scope="session")
