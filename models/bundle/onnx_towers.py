@@ -62,7 +62,11 @@ class OnnxTowers:
         return 1 if self._device == "cpu" or self.precision == "int8" else 16
 
     def embed_windows(self, samples: Floats) -> Floats:
-        return _run(self._audio, {MEL_INPUT: log_mel(samples, self._front_end)})
+        return self.embed_mel(log_mel(samples, self._front_end))
+
+    def embed_mel(self, mel: Floats) -> Floats:
+        """[N, M, F] normalised log-mel -> [N, E]: for material whose mel is at hand."""
+        return _run(self._audio, {MEL_INPUT: mel})
 
     def embed_tokens(self, token_ids: Ints, mask: Ints) -> Floats:
         if self._spec.text_weights != "int8":

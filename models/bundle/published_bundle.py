@@ -102,7 +102,7 @@ def _manifest(folder: Path, config: object, tokenizer: Path) -> Manifest:
 
     assert isinstance(config, MuQMuLanConfig)
     assert config.text is not None
-    source = _source(folder)
+    source = read_source(folder)
     description = Description(
         name=re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-.")
         or "published",
@@ -123,7 +123,7 @@ def _manifest(folder: Path, config: object, tokenizer: Path) -> Manifest:
     return complete_manifest(description, files)
 
 
-def _source(folder: Path) -> dict[str, object]:
+def read_source(folder: Path) -> dict[str, object]:
     """What `pull` noted about the folder; empty for one that came another way."""
     path = folder / SOURCE_FILE
     if not path.is_file():

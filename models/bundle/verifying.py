@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle.disk import check_file, read_manifest
+from models.bundle.disk import check_file, read_manifest, sha256_of_file
 from models.bundle.loading import load_bundle
 from models.bundle.manifest import MANIFEST_FILE, is_document
+from models.bundle.pins import SOURCE_FILE
+from models.bundle.published_bundle import read_source
 from models.bundle.runtime_choice import torch_is_installed
-from models.errors import BundleDamagedError
+from models.errors import BundleDamagedError, BundleFormatError
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,14 @@ class BundleReport:
 def verify_bundle(folder: Path | str) -> BundleReport:
     """Check all of a bundle's files and run its self-test in every runtime that this machine has.
 
+    A published model that was pulled is checked against the checksums it was pinned with.
+
     Raises BundleDamagedError naming a missing or altered file, BundleSelfTestError, and
     BundleFormatError. An edited model card, or a file that does not belong, is only a note.
     """
     folder = Path(folder)
+    if not (folder / MANIFEST_FILE).is_file() and (folder / SOURCE_FILE).is_file():
+        return _verify_published(folder)
     manifest = read_manifest(folder)
     notes = []
     for name in sorted(manifest.files):
@@ -54,3 +60,19 @@ def verify_bundle(folder: Path | str) -> BundleReport:
             notes.append("the torch weights were not run: torch is not installed")
     size_bytes = sum(entry.size_bytes for entry in manifest.files.values())
     return BundleReport(manifest.name, manifest.model_id, size_bytes, tuple(runtimes), tuple(notes))
+
+
+def _verify_published(folder: Path) -> BundleReport:
+    """A pulled model: its files against what was pinned when it was fetched, and the self-test."""
+    pinned = read_source(folder).get("files", {})
+    if not isinstance(pinned, dict):
+        raise BundleFormatError(f"{SOURCE_FILE} lists no files")
+    for place, sha256 in sorted(pinned.items()):
+        path = folder / place
+        if not path.is_file():
+            raise BundleDamagedError(f"{place} is missing")
+        if sha256_of_file(path) != sha256:
+            raise BundleDamagedError(f"{place} differs from its checksum in {SOURCE_FILE}")
+    encoder = load_bundle(folder, device="cpu", precision="fp32")
+    size_bytes = sum((folder / place).stat().st_size for place in pinned)
+    return BundleReport(encoder.name, encoder.model_id, size_bytes, (encoder.runtime,), ())

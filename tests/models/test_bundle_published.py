@@ -12,8 +12,11 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 
 import models
+from models.bundle.disk import sha256_of_file
 from models.bundle.pins import SOURCE_FILE
+from models.bundle.verifying import verify_bundle
 from models.errors import (
+    BundleDamagedError,
     BundleFormatError,
     BundleNotFoundError,
     BundleSelfTestError,
@@ -106,6 +109,23 @@ def test_the_identity_follows_weights_and_the_licence_its_source(golden: Golden)
     tensors[name] = tensors[name] + np.float32(1)
     save_file(tensors, folder / "model.safetensors")
     assert models.load_bundle(folder, device="cpu", threads=1).model_id != first.model_id
+
+
+@pytest.mark.usefixtures("no_self_test")
+def test_pulled_models_are_verified_against_their_pins(golden: Golden) -> None:
+    folder = golden.root / "muq-mulan"
+    with pytest.raises(BundleNotFoundError):
+        verify_bundle(folder)
+    pins = {"model.safetensors": sha256_of_file(folder / "model.safetensors")}
+    (folder / SOURCE_FILE).write_text(json.dumps({"licence": "X", "files": pins}))
+    assert verify_bundle(folder).runtimes == ("torch",)
+    pins["model.safetensors"] = "0" * 64
+    (folder / SOURCE_FILE).write_text(json.dumps({"licence": "X", "files": pins}))
+    with pytest.raises(BundleDamagedError, match=r"model\.safetensors differs"):
+        verify_bundle(folder)
+    (folder / SOURCE_FILE).write_text(json.dumps({"files": {"config.txt": "0" * 64}}))
+    with pytest.raises(BundleDamagedError, match=r"config\.txt is missing"):
+        verify_bundle(folder)
 
 
 def test_towers_that_collapse_do_not_serve(golden: Golden) -> None:
