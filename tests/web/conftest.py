@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, songs: dict[str, Path]) ->
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """Headless Chromium with an empty profile."""
     if CHROMIUM is None or DRIVER is None:
+        if os.environ.get("MUQUERY_TEST_BROWSER") == "required":
+            pytest.fail("no chromium and chromedriver here, and MUQUERY_TEST_BROWSER is required")
         pytest.skip("SKIPPED LOUDLY: no chromium and chromedriver here, the page is NOT tested")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
