@@ -34,6 +34,7 @@ class LabelStore:
     """Labels opened for reading."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.settings = LabelSettings(**json.loads((folder / "labels.json").read_text("utf-8")))
         self.frames_per_token = self.settings.frames_per_token
         mapped = np.memmap(folder / "labels.bin", dtype=np.uint16, mode="r")

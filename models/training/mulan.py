@@ -155,8 +155,13 @@ class MulanTask:
 
     def loss(self, batch: MulanBatch) -> StepResult:
         """Weighted sum of the contrast and of what the teacher teaches."""
+        audio = self.towers.mulan.audio(batch.mels.to(self._device)).float()
+        # Similarities keep float32: in bfloat16 neighbours in rank would share a value.
+        with torch.autocast(self._device.type, enabled=False):
+            return self._compare(audio, batch)
+
+    def _compare(self, audio: Tensor, batch: MulanBatch) -> StepResult:
         mulan, device = self.towers.mulan, self._device
-        audio = mulan.audio(batch.mels.to(device)).float()
         metrics: dict[str, float | Tensor] = {}
         total = torch.zeros((), device=device)
         paired = np.flatnonzero(batch.texts >= 0)
@@ -184,8 +189,9 @@ class MulanTask:
             return {}
         parts = torch.split(self.held_out, _VALIDATION_BATCH)
         clips = torch.cat([self.towers.mulan.audio(p.to(self._device)).float() for p in parts])
-        spoken = self.embed_texts(self.held_numbers).float()
-        similarity = (spoken @ clips.T).cpu().numpy()
+        with torch.autocast(self._device.type, enabled=False):
+            spoken = self.embed_texts(self.held_numbers)
+            similarity = (spoken @ clips.T).cpu().numpy()
         relevant = self.held_numbers[:, None] == self.held_numbers[None, :]
         forward = retrieval_scores(retrieval_ranks(similarity, relevant))
         back = retrieval_scores(retrieval_ranks(similarity.T, relevant.T))

@@ -136,7 +136,12 @@ class MuqTask:
         device = next(self.muq.parameters()).device
         mels = mels.to(device)
         masked = self.masking(mels, generator)
-        codes = self.muq.target_codes(mels) if labels is None else labels.to(device)
+        if labels is None:
+            # Codes of a rounded projection would be other codes.
+            with torch.autocast(device.type, enabled=False):
+                codes = self.muq.target_codes(mels)
+        else:
+            codes = labels.to(device)
         logits = self.muq(masked.inputs).logits
         return masked_prediction(logits.float(), codes, masked.token_mask.to(device))
 

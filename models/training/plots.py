@@ -43,7 +43,11 @@ def _plot_group(group: str, curves: dict[str, list[tuple[int, float]]], folder: 
 
 
 def plot_matrix(
-    matrix: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], title: str, path: Path
+    matrix: NDArray[np.floating],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    path: Path,
 ) -> Path:
     """Draw a matrix of scores as an image with labelled sides."""
     from matplotlib.figure import Figure

@@ -88,31 +88,30 @@ class TextReader:
         """Return the module that a text tower stands on."""
         return PooledBackbone(self.encoder) if self.reading == "pooled" else self.encoder
 
-    @torch.no_grad()
     def read(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Return each text's states [L, D]; one row, its sentence embedding, where pooled."""
-        states: list[NDArray[np.float32]] = []
-        for start in range(0, len(texts), _BATCH):
-            tokens = self.tokenizer.encode(texts[start : start + _BATCH])
-            mask = torch.from_numpy(tokens.mask)
-            encoding = self.encoder(torch.from_numpy(tokens.token_ids), mask)
-            if self.reading == "pooled":
-                states += list(encoding.pooled[:, None].numpy())
-            else:
-                lengths = tokens.mask.sum(axis=1)
-                rows = encoding.last_hidden_state.numpy()
-                states += [row[:length] for row, length in zip(rows, lengths, strict=True)]
-        return states
+        return self._encode(texts, self.reading)
 
-    @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the encoder's own sentence embeddings [N, E], unit norm."""
-        parts = []
-        for start in range(0, len(texts), _BATCH):
-            tokens = self.tokenizer.encode(texts[start : start + _BATCH])
+        return np.concatenate(self._encode(texts, "pooled"))
+
+    @torch.no_grad()
+    def _encode(self, texts: Sequence[str], reading: TextReading) -> list[NDArray[np.float32]]:
+        # Texts of like length together: padding costs as much as words do.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        states: dict[int, NDArray[np.float32]] = {}
+        for start in range(0, len(order), _BATCH):
+            numbers = order[start : start + _BATCH]
+            tokens = self.tokenizer.encode([texts[i] for i in numbers])
             mask = torch.from_numpy(tokens.mask)
-            parts.append(self.encoder(torch.from_numpy(tokens.token_ids), mask).pooled.numpy())
-        return np.concatenate(parts)
+            encoding = self.encoder(torch.from_numpy(tokens.token_ids), mask)
+            pooled, rows = encoding.pooled.numpy(), encoding.last_hidden_state.numpy()
+            for place, number in enumerate(numbers):
+                length = int(tokens.mask[place].sum())
+                whole = rows[place, :length].copy()
+                states[number] = pooled[place : place + 1] if reading == "pooled" else whole
+        return [states[i] for i in range(len(texts))]
 
     def table(self, texts: Sequence[str]) -> TextTable:
         """Encode texts once; repeated ones share a number."""

@@ -15,12 +15,15 @@ import torch
 from models.losses import softmax_contrast
 from models.networks.mel_rvq import MelRVQ
 from models.training import mel_rvq, mulan, muq
+from models.training.checkpoint import load_module
 from models.training.data import open_training_data
+from models.training.labels import LabelSettings, LabelStore
 from models.training.loop import Trainer
 from models.training.mel_rvq import code_use, load_mel_rvq, train_mel_rvq
 from models.training.mulan import MulanTask, contrast, load_trained_mulan, train_mulan
 from models.training.muq import load_muq, train_muq
-from models.training.recipes import RECIPES, mel_rvq_tiny, mulan_tiny, muq_tiny
+from models.training.recipes import RECIPES, mel_rvq_tiny, mulan_tiny, muq_tiny, relabel_tiny
+from models.training.relabel import label_corpus, layer_states, train_relabel
 from models.training.run import Run, RunError
 from models.training.settings import override
 from tests.training.tiny_corpus import TinyCorpus, make_tiny_corpus
@@ -191,3 +194,32 @@ def test_every_recipe_is_valid() -> None:
     for recipes in RECIPES.values():
         for make in recipes.values():
             make()
+
+
+def test_an_iteration_learns_from_the_labels_of_the_one_before(
+    corpus: TinyCorpus, muq_run: Path, tmp_path: Path
+) -> None:
+    recipe = override(relabel_tiny(), [*corpus.data_settings, f"muq_run={muq_run}"])
+    train_relabel(recipe, tmp_path / "relabel", "tiny", resume=False)
+    data, labels = open_training_data(recipe.data), LabelStore(tmp_path / "relabel" / "labels")
+    assert all(entry.sha256 in labels for entry in data.entries)
+
+    # Labels are the codes of the network's states, and crops read them where they lie.
+    rvq, trained = MelRVQ(recipe.rvq), load_muq(muq_run)
+    load_module(tmp_path / "relabel" / "checkpoints" / "last.safetensors", rvq)
+    sha256 = data.entries[0].sha256
+    mel = torch.from_numpy(data.cache.read(sha256, 0, 100)).T[None]
+    codes = rvq.eval().encode(layer_states(trained, mel, recipe.layer_index))
+    stored = labels.read([sha256], np.array([0]), 100)
+    assert torch.equal(stored, codes)
+    assert torch.equal(labels.read([sha256], np.array([40]), 40), codes[:, :, 10:20])
+
+    # A second call adds nothing, and the next iteration runs on what is there.
+    settings = LabelSettings(**json.loads((labels.folder / "labels.json").read_text()))
+    assert label_corpus(trained, rvq, data, labels.folder, settings, 1, 1.0) == 0
+    network = dataclasses.replace(muq_tiny().muq, rvq=None)
+    again = dataclasses.replace(
+        override(muq_tiny(), corpus.data_settings), muq=network, label_folder=str(labels.folder)
+    )
+    train_muq(again, tmp_path / "muq2", "tiny", resume=False)
+    assert metrics(tmp_path / "muq2", "train")[-1]["loss"] > 0

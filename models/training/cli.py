@@ -1,0 +1,184 @@
+"""The commands `muquery train ...` and `muquery evaluate`, for the program to mount.
+
+torch is imported when a command runs, not when the commands are listed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+train_app = typer.Typer(help="Train models, from a manifest of audio files.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Evaluate a trained model on held-out tracks.")
+
+Recipe = Annotated[str, typer.Option(help="tiny, small or published.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of the recipe, key=value, any number of times."),
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--run", help="The run's folder; runs/STAGE-RECIPE by default.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+Show = Annotated[bool, typer.Option("--show", help="Print the configuration; train nothing.")]
+
+
+@train_app.command("mel_rvq")
+def train_mel_rvq_command(
+    recipe: Recipe = "small",
+    settings: Settings = None,
+    run: RunFolder = None,
+    resume: Resume = False,
+    show: Show = False,
+) -> None:
+    """Fit the residual quantizer of mel frames."""
+    _train("mel_rvq", recipe, settings, run, resume, show)
+
+
+@train_app.command("muq")
+def train_muq_command(
+    recipe: Recipe = "small",
+    settings: Settings = None,
+    run: RunFolder = None,
+    resume: Resume = False,
+    show: Show = False,
+) -> None:
+    """Pre-train MuQ by masked prediction."""
+    _train("muq", recipe, settings, run, resume, show)
+
+
+@train_app.command("relabel")
+def train_relabel_command(
+    recipe: Recipe = "small",
+    settings: Settings = None,
+    run: RunFolder = None,
+    resume: Resume = False,
+    show: Show = False,
+) -> None:
+    """Quantize a trained MuQ's states and label the corpus, for a further iteration."""
+    _train("relabel", recipe, settings, run, resume, show)
+
+
+@train_app.command("mulan")
+def train_mulan_command(
+    recipe: Recipe = "small",
+    settings: Settings = None,
+    run: RunFolder = None,
+    resume: Resume = False,
+    show: Show = False,
+) -> None:
+    """Train the joint music-text model by contrast, and by a teacher where one is given."""
+    _train("mulan", recipe, settings, run, resume, show)
+
+
+@train_app.command("manifest")
+def train_manifest_command(
+    folder: Annotated[Path, typer.Argument(help="A folder of music.", exists=True)],
+    out: Annotated[Path | None, typer.Option(help="FOLDER/manifest.jsonl by default.")] = None,
+) -> None:
+    """Describe a folder of music from its files' tags."""
+    from models.training.manifest import ManifestEntry, write_manifest
+    from models.training.scan import SkippedFile, scan_folder
+
+    entries: list[ManifestEntry] = []
+    for found in scan_folder(folder):
+        if isinstance(found, SkippedFile):
+            typer.echo(f"skipped {found.path}: {found.reason}", err=True)
+        else:
+            entries.append(found)
+    if not entries:
+        raise typer.BadParameter(f"{folder} holds no readable audio of 3 s or more")
+    path = out or folder / "manifest.jsonl"
+    write_manifest(path, entries)
+    hours = sum(entry.duration_s for entry in entries) / 3600
+    typer.echo(f"{path}: {len(entries)} tracks, {hours:.1f} h")
+
+
+@train_app.command("cache")
+def train_cache_command(
+    manifest: Annotated[Path, typer.Argument(help="A manifest.", exists=True)],
+    out: Annotated[Path, typer.Argument(help="Folder of the cache.")],
+    processes: Annotated[int, typer.Option(min=1, help="Decoding processes.")] = 2,
+    float16: Annotated[bool, typer.Option("--float16", help="Twice the size, exact.")] = False,
+) -> None:
+    """Decode every track once and keep its log-mel frames."""
+    from models.training.manifest import read_manifest
+    from models.training.mel_cache import build_mel_cache
+
+    storage: Any = "float16" if float16 else "int8"
+    failed = build_mel_cache(read_manifest(manifest), manifest.parent, out, storage, processes)
+    if failed:
+        typer.echo(f"{len(failed)} tracks could not be decoded: {', '.join(failed[:10])}", err=True)
+
+
+@evaluate_app.callback(invoke_without_command=True)
+def evaluate_command(
+    run: Annotated[Path, typer.Option(help="Folder of a mulan run.")],
+    manifest: Annotated[list[Path], typer.Option(help="Held-out tracks; may be repeated.")],
+    cache: Annotated[Path, typer.Option(help="Mel cache that holds these tracks.")],
+    out: Annotated[Path | None, typer.Option(help="RUN/evaluation by default.")] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="The best checkpoint, not the last.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's default.")] = 0,
+) -> None:
+    """Zero-shot tags and retrieval, with bootstrap intervals and chance beside every figure."""
+    import torch
+
+    from models.training.evaluate import (
+        TrainedEmbedder,
+        evaluate_set,
+        headline_figures,
+        write_report,
+    )
+    from models.training.manifest import read_manifest
+    from models.training.mel_cache import MelCache
+    from models.training.mulan import load_trained_mulan
+
+    if threads:
+        torch.set_num_threads(threads)
+    folder = out or run / "evaluation"
+    model = TrainedEmbedder(load_trained_mulan(run, "best" if best else "last"))
+    mels = MelCache(cache)
+    evaluations = [
+        evaluate_set(model, mels, read_manifest(path), path.stem, plots=folder) for path in manifest
+    ]
+    write_report(evaluations, folder)
+    for name, interval in headline_figures(evaluations):
+        typer.echo(
+            f"{name:48s} {interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            f"  chance {interval.chance:.3f}"
+        )
+    typer.echo(f"written to {folder}")
+
+
+def _train(
+    stage: str, name: str, settings: list[str] | None, run: Path | None, resume: bool, show: bool
+) -> None:
+    import json
+
+    from models.training import distributed
+    from models.training.recipes import RECIPES
+    from models.training.run import RunError, read_json
+    from models.training.settings import SettingError, from_json, override, to_json
+
+    if name not in RECIPES[stage]:
+        raise typer.BadParameter(f"{stage} has the recipes {', '.join(RECIPES[stage])}")
+    recipe = RECIPES[stage][name]()
+    folder = run or Path("runs") / f"{stage}-{name}"
+    try:
+        if resume:
+            # What the run was started with, and not what the recipe says today.
+            recipe = from_json(type(recipe), read_json(folder / "config.json")["config"])
+        recipe = override(recipe, settings or [])
+        if show:
+            typer.echo(json.dumps(to_json(recipe), indent=2))
+            return
+        distributed.start_from_environment()
+        module = importlib.import_module(f"models.training.{stage}")
+        getattr(module, f"train_{stage}")(recipe, folder, name, resume)
+    except (RunError, SettingError) as error:
+        raise typer.BadParameter(str(error)) from error
