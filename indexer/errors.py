@@ -3,6 +3,7 @@
 IndexerError
 ├── InvalidVectors   ids or vectors that an index must not hold
 ├── UnknownIds       vectors were asked for that are not in the index
+├── EngineUnavailable   a remote engine does not answer
 └── SnapshotError    a snapshot that must not be used; the caller rebuilds
 """
 
@@ -21,6 +22,10 @@ class InvalidVectors(IndexerError, ValueError):
 
 class UnknownIds(IndexerError, KeyError):
     """At least one id is not in the index."""
+
+
+class EngineUnavailable(IndexerError):
+    """A remote engine does not answer, or answers with an error; trying again may help."""
 
 
 class SnapshotFault(StrEnum):

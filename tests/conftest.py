@@ -1,3 +1,7 @@
 """Fixtures that all tests share."""
 
-pytest_plugins = ["tests.support.database", "tests.support.s3"]
+pytest_plugins = [
+    "tests.support.database",
+    "tests.support.milvus",
+    "tests.support.s3",
+]
