@@ -109,6 +109,9 @@ def _session(path: Path, device: str, threads: int, inputs: set[str]) -> Any:
     except Exception as error:
         # onnxruntime raises classes of its own that have no common base but Exception.
         raise BundleFormatError(f"{path.name} cannot be loaded by ONNX Runtime: {error}") from error
+    if session.get_providers()[0] != _PROVIDERS[device]:
+        # onnxruntime falls back to the CPU with a warning that nobody reads.
+        raise RuntimeUnavailableError(f"ONNX Runtime could not start on {device}")
     found = {value.name for value in session.get_inputs()}
     if found != inputs or [value.name for value in session.get_outputs()] != [OUTPUT]:
         raise BundleFormatError(
