@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from tests.support.service import eventually
 selenium = pytest.importorskip(
     "selenium", reason="SKIPPED LOUDLY: selenium is not installed, the page is NOT tested"
 )
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver import Chrome  # noqa: E402
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+from tests.web.browser import CHROMIUM, DRIVER, start_browser  # noqa: E402
+
 READY_S = 60.0
 RATE_HZ = 24_000
 
@@ -66,23 +65,12 @@ def address(tmp_path_factory: pytest.TempPathFactory, songs: dict[str, Path]) ->
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """Headless Chromium with an empty profile."""
     if CHROMIUM is None or DRIVER is None:
         if os.environ.get("MUQUERY_TEST_BROWSER") == "required":
             pytest.fail("no chromium and chromedriver here, and MUQUERY_TEST_BROWSER is required")
         pytest.skip("SKIPPED LOUDLY: no chromium and chromedriver here, the page is NOT tested")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage",
-        "--window-size=1200,900", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(30)
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()

@@ -27,12 +27,18 @@ def open_page(browser: Chrome, address: str, view: str = "#/") -> None:
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "main > *"))
 
 
+def titles(browser: Chrome) -> list[str]:
+    """Titles of the hits, read in one step: rows are replaced while a person types."""
+    script = "return [...document.querySelectorAll('.hit h3')].map((n) => n.textContent)"
+    return list(browser.execute_script(script))
+
+
 def search_for(browser: Chrome, text: str) -> list[str]:
     box = browser.find_element(By.ID, "q")
     box.clear()
     box.send_keys(text)
     until(browser, lambda b: len(b.find_elements(By.CSS_SELECTOR, ".hit")) >= 2)
-    return [node.text for node in browser.find_elements(By.CSS_SELECTOR, ".hit h3")]
+    return titles(browser)
 
 
 def severe_messages(browser: Chrome) -> list[str]:
@@ -41,8 +47,7 @@ def severe_messages(browser: Chrome) -> list[str]:
 
 def test_typing_a_sentence_shows_tracks_with_passages(browser: Chrome, address: str) -> None:
     open_page(browser, address)
-    titles = search_for(browser, "a low tone")
-    assert set(titles) >= {"Low River", "Tin Whistle"}
+    assert set(search_for(browser, "a low tone")) >= {"Low River", "Tin Whistle"}
     row = browser.find_element(By.CSS_SELECTOR, ".hit")
     assert row.find_elements(By.CSS_SELECTOR, ".passage"), "no passages were offered"
     assert "The Oscillators" in row.text
@@ -86,13 +91,7 @@ def test_more_like_this_leaves_the_track_itself_out(browser: Chrome, address: st
     first = search_for(browser, "a low tone")[0]
     browser.find_element(By.CSS_SELECTOR, ".hit .hit-actions button").click()
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".chip"))
-    until(
-        browser,
-        lambda b: (
-            (titles := [n.text for n in b.find_elements(By.CSS_SELECTOR, ".hit h3")])
-            and first not in titles
-        ),
-    )
+    until(browser, lambda b: titles(b) and first not in titles(b))
     browser.find_element(By.CSS_SELECTOR, ".chip-remove").click()
     until(browser, lambda b: not b.find_elements(By.CSS_SELECTOR, ".chip"))
 
@@ -122,8 +121,8 @@ def test_an_uploaded_file_becomes_searchable(
     browser.execute_script("arguments[0].hidden = false", picker)
     picker.send_keys(str(songs["Late Arrival"]))
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".upload-list .done"))
-    titles = search_for(browser, "any tone at all")
-    assert "Late Arrival" in titles
+    search_for(browser, "any tone at all")
+    until(browser, lambda b: "Late Arrival" in titles(b))
     browser.execute_script("arguments[0].hidden = false", picker)
     picker.send_keys(str(songs["Late Arrival"]))
     until(
@@ -162,8 +161,7 @@ def test_a_track_has_a_view_with_its_neighbours(browser: Chrome, address: str) -
     browser.find_element(By.LINK_TEXT, "Low River").click()
     until(browser, lambda b: b.find_element(By.TAG_NAME, "h1").text == "Low River")
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".hit"))
-    titles = [node.text for node in browser.find_elements(By.CSS_SELECTOR, ".hit h3")]
-    assert "Low River" not in titles
+    assert "Low River" not in titles(browser)
 
 
 @pytest.mark.parametrize("view", ["#/", "#/library", "#/activity", "#/about"])
