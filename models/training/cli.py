@@ -77,9 +77,9 @@ def train_mulan_command(
 @train_app.command("manifest")
 def train_manifest_command(
     folder: Annotated[Path, typer.Argument(help="A folder of music.", exists=True)],
-    out: Annotated[Path | None, typer.Option(help="FOLDER/manifest.jsonl by default.")] = None,
+    name: Annotated[str, typer.Option(help="File name, inside FOLDER.")] = "manifest.jsonl",
 ) -> None:
-    """Describe a folder of music from its files' tags."""
+    """Describe a folder of music from its files' tags, in a manifest inside that folder."""
     from models.training.manifest import ManifestEntry, write_manifest
     from models.training.scan import SkippedFile, scan_folder
 
@@ -91,7 +91,7 @@ def train_manifest_command(
             entries.append(found)
     if not entries:
         raise typer.BadParameter(f"{folder} holds no readable audio of 3 s or more")
-    path = out or folder / "manifest.jsonl"
+    path = folder / name
     write_manifest(path, entries)
     hours = sum(entry.duration_s for entry in entries) / 3600
     typer.echo(f"{path}: {len(entries)} tracks, {hours:.1f} h")
