@@ -1,4 +1,4 @@
-"""`python -m models.training STAGE ...`: the training commands without the service, for torchrun."""
+"""`python -m models.training STAGE ...`: the training commands alone, as torchrun wants them."""
 
 from models.training.cli import train_app
 
