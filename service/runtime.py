@@ -21,7 +21,7 @@ from service.blobs.store import PendingBlob
 from service.database.engine import Database
 from service.demo.ingest import offer_demo_library
 from service.errors import Unavailable
-from service.index_sync.projection import Projection
+from service.index_sync.factory import open_projection
 from service.inference.batcher import ClipEmbedder, TextEmbedder
 from service.inference.encoder import EncoderHandle
 from service.inference.observed import Batch, observed
@@ -40,8 +40,8 @@ from service.worker.loop import Worker
 
 log = logging.getLogger(__name__)
 
-DECODERS_AT_ONCE = 4
-"""Decoder processes that requests may have running; more requests wait their turn."""
+PROBES_AT_ONCE = 4
+"""Decoder processes that uploads may have running; more uploads wait their turn."""
 
 LoadEncoder = Callable[[], MusicTextEncoder]
 
@@ -59,7 +59,7 @@ class Services:
             cpu_s=settings.decode_cpu_s,
             timeout_s=settings.decode_timeout_s,
         )
-        self.decode_turns = asyncio.Semaphore(DECODERS_AT_ONCE)
+        self.probe_turns = asyncio.Semaphore(PROBES_AT_ONCE)
         self.model_thread = ModelThread()
         self.batch_listeners: list[Callable[[Batch], None]] = []
         self.encoder = EncoderHandle(
@@ -67,7 +67,8 @@ class Services:
         )
         self._build_model_services(settings)
         self._build_library_services(settings)
-        self._demo: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._housekeeping: threading.Thread | None = None
 
     def _build_model_services(self, settings: Settings) -> None:
         self.texts = TextEmbedder(
@@ -96,14 +97,7 @@ class Services:
             max_bytes=settings.max_upload_bytes,
             max_attempts=settings.job_max_attempts,
         )
-        self.index = Projection(
-            self.database,
-            settings.data_dir / "index",
-            self.encoder,
-            exact_below=settings.exact_below,
-            poll_s=settings.index_poll_s,
-            snapshot_every_s=settings.snapshot_every_s,
-        )
+        self.index = open_projection(settings, self.database, self.encoder)
         self.search = SearchService(self.database, self.index, self.texts, self.encoder)
         self.tagging = TaggingService(self.database, self.texts, self.encoder)
         self.worker = Worker(
@@ -123,8 +117,7 @@ class Services:
     async def embed_upload(self, pending: PendingBlob) -> UnstoredClip:
         """What the model makes of a received file that is not kept; raises DecodeError."""
         await asyncio.to_thread(pending.finish)
-        async with self.decode_turns:
-            return await self.unstored.embed(pending.path)
+        return await self.unstored.embed(pending.path)
 
     def _tell_batch(self, batch: Batch) -> None:
         for listener in self.batch_listeners:
@@ -133,29 +126,38 @@ class Services:
     def start(self) -> None:
         """Begin to load the model, and start the index, the worker and the demo library."""
         self.encoder.start()
-        self.blobs.remove_stale_uploads()
-        try:
-            collect_orphans(self.database, self.blobs)
-        except Unavailable:
-            log.warning("the file store did not answer: orphans are collected at the next start")
         self.index.start()
         if self.settings.worker == "thread":
             self.worker.start()
-        if self.settings.demo_library:
-            self._demo = threading.Thread(
-                target=offer_demo_library,
-                args=(self.database, self.encoder, self.uploads),
-                name="demo-library",
-                daemon=True,
-            )
-            self._demo.start()
+        self._housekeeping = threading.Thread(
+            target=self._keep_house, name="housekeeping", daemon=True
+        )
+        self._housekeeping.start()
 
     def stop(self) -> None:
         """Give a running job back, save the index, end the model's thread."""
+        self._stopping.set()
         self.worker.stop()
+        if self._housekeeping is not None:
+            self._housekeeping.join()
         self.index.stop()
+        self.unstored.close()
         self.model_thread.close()
         self.database.dispose()
+
+    def _keep_house(self) -> None:
+        """What a start owes to the last end, and to a first user; nobody has to wait for it."""
+        try:
+            self.blobs.remove_stale_uploads()
+            collect_orphans(self.database, self.blobs)
+        except Unavailable:
+            log.warning("the file store did not answer: orphans are collected at the next start")
+        except Exception:
+            log.exception("orphans could not be collected; the next start tries again")
+        if self.settings.demo_library:
+            offer_demo_library(
+                self.database, self.encoder, self.uploads, stopping=self._stopping.is_set
+            )
 
 
 def build_services(settings: Settings, load_encoder: LoadEncoder | None = None) -> Services:

@@ -12,11 +12,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from service.api.request_context import current_request_id
 from service.api.schemas import ErrorBody, ErrorResponse
-from service.errors import MuqueryError, NotAllowed
+from service.errors import MuqueryError, NotAllowed, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +124,15 @@ def _printable(text: str) -> str:
     return text[:200].encode("utf-8", "replace").decode()
 
 
+async def _on_database_error(_request: Request, error: Exception) -> JSONResponse:
+    log.error("the database failed", exc_info=error)
+    return response_of(Unavailable("The database does not answer; try again shortly."))
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Make every exception that reaches the app's router leave it as the one error shape."""
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, _on_database_error)
     app.add_exception_handler(MuqueryError, _on_muquery_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

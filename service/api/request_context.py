@@ -85,6 +85,7 @@ class RequestContextMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                headers.setdefault("Cache-Control", "no-store")
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -101,9 +102,10 @@ class RequestContextMiddleware:
             await self.crash_response()(scope, receive, send_with_headers)
         finally:
             duration_s = time.perf_counter() - started
-            self.on_finished(
-                FinishedRequest(scope["method"], self._route(scope), status, duration_s)
-            )
+            route = self._route(scope)
+            # Templates alone: what people search for stays out of the log.
+            log.debug("%s %s %s %d", request_id, scope["method"], route, status)
+            self.on_finished(FinishedRequest(scope["method"], route, status, duration_s))
             _request_id.reset(token)
 
     def _route(self, scope: Scope) -> str:

@@ -10,13 +10,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from service.cli.output import CliError
 from service.database.migrate import DatabaseTooNew, migrate
+from service.errors import NotAuthenticated
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.runtime import Services
 
 PREFIX = "/api/v1"
 PROBE_S = 2.0
@@ -106,7 +110,6 @@ async def _is_alive(url: str) -> bool:
 async def _in_process(settings: Settings, *, works: bool) -> AsyncIterator[Client]:
     # Brought in only here: a command that talks to a server needs none of it.
     from service.api.app import create_app
-    from service.runtime import build_services
 
     own = settings.model_copy(
         update={
@@ -117,7 +120,7 @@ async def _in_process(settings: Settings, *, works: bool) -> AsyncIterator[Clien
         }
     )
     upgrade_database(own)
-    services = build_services(own)
+    services = services_of(own)
     app = create_app(own, services)
     async with app.router.lifespan_context(app):
         try:
@@ -130,6 +133,16 @@ async def _in_process(settings: Settings, *, works: bool) -> AsyncIterator[Clien
             transport=transport, base_url=f"http://127.0.0.1{PREFIX}", timeout=TIMEOUT
         ) as http:
             yield Client(http, in_process=True)
+
+
+def services_of(settings: Settings) -> Services:
+    """The services of this process; CliError where a setting asks for what is not installed."""
+    from service.runtime import build_services
+
+    try:
+        return build_services(settings)
+    except (ImportError, ValueError) as error:
+        raise CliError(str(error)) from error
 
 
 def upgrade_database(settings: Settings) -> str:
@@ -145,6 +158,8 @@ def _answer(response: httpx.Response) -> Any:
         return response.json() if response.content else None
     try:
         error = response.json()["error"]
+        if error["code"] == NotAuthenticated.code:
+            error["message"] = "that service asks for a key; give --key or set MUQUERY_KEY"
         raise ApiProblem(response.status_code, error["code"], error["message"])
     except (ValueError, KeyError, TypeError):
         raise CliError(f"unexpected answer {response.status_code} from {response.url}") from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import uvicorn
 
-from service.cli.client import upgrade_database
+from service.cli.client import services_of, upgrade_database
 from service.cli.options import read_settings
 from service.cli.output import CliError, console
 from service.settings import Settings
@@ -34,12 +34,11 @@ def serve(
 ) -> None:
     """Serve the page and the API, and analyse what is uploaded (unless MUQUERY_WORKER=off)."""
     from service.api.app import create_app
-    from service.runtime import build_services
 
     settings = read_settings(host=host, port=port)
     start_logging(settings)
     upgrade_database(settings)
-    services = build_services(settings)
+    services = services_of(settings)
     services.access.check_bind(services.database)
     listener = bind(settings)
     app = create_app(settings, services)
@@ -64,12 +63,10 @@ def serve(
 
 def worker() -> None:
     """Analyse uploads in a process of its own; any number may run beside `muquery serve`."""
-    from service.runtime import build_services
-
     settings = read_settings()
     start_logging(settings)
     upgrade_database(settings)
-    services = build_services(settings)
+    services = services_of(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: services.worker.ask_to_stop())
     console().print(f"working as {services.worker.owner}; stop with Ctrl-C", highlight=False)

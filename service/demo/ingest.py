@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,13 @@ def offer_demo_library(
     encoder: EncoderHandle,
     uploads: UploadService,
     folder: Path = LIBRARY_DIR,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> int:
     """Upload the pieces if the library is empty and they were never offered; how many went in.
 
     Waits for the model, because a job names its model. For a thread of its own: logs, never raises
-    what a single piece raises.
+    what a single piece raises. When it is `stopping`, the next start goes on.
     """
     pieces = read_library(folder)
     if not pieces:
@@ -51,6 +54,8 @@ def offer_demo_library(
         return 0
     added = 0
     for path, values in pieces:
+        if stopping():
+            return added
         try:
             added += not uploads.upload_file(path, values=values).duplicate
         except (MuqueryError, OSError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from service.audio.decode import stream_clips
 from service.audio.results import DecodeLimits
 from service.inference.batcher import ClipEmbedder
 from service.inference.encoder import EncoderHandle
+
+DECODERS_AT_ONCE = 4
+"""Decoder processes for such files at one time; more requests wait their turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +63,18 @@ class UnstoredClips:
         self._encoder = encoder
         self._max_clip_s = max_clip_s
         self._limits = limits
+        # Of its own: a decode may take minutes, and must not hold up what others wait for.
+        self._decoders = ThreadPoolExecutor(DECODERS_AT_ONCE, thread_name_prefix="decode")
+
+    def close(self) -> None:
+        """End the decoders' threads when they are done; safe to call again."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
 
     async def embed(self, path: Path) -> UnstoredClip:
         """Embed the first `max_clip_s` seconds; raises DecodeError, Unavailable, Overloaded."""
         encoder = self._encoder.get()
-        windows = await asyncio.to_thread(self._decode, encoder, path)
+        loop = asyncio.get_running_loop()
+        windows = await loop.run_in_executor(self._decoders, self._decode, encoder, path)
         vectors = await self._clips.embed_query(windows.samples)
         warnings = []
         if windows.cut_at_s is not None:

@@ -66,7 +66,7 @@ async def upload_track(request: Request, services: ServicesDep) -> JSONResponse:
         request, uploads.receive(), json_field="metadata", max_bytes=uploads.max_bytes
     ) as (pending, form):
         metadata = parse_json_part(form, "metadata", schemas.TrackMetadata)
-        async with services.decode_turns:
+        async with services.probe_turns:
             uploaded = await run_in_threadpool(
                 uploads.accept,
                 pending,

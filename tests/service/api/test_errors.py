@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from service.api.schemas import ErrorResponse
 from service.errors import MuqueryError
@@ -158,6 +159,19 @@ def test_a_crash_says_nothing_of_itself(
     assert "secret" not in response.text
     assert response.headers["x-request-id"] in caplog.text
     assert "SELECT secret" in caplog.text
+
+
+def test_a_database_that_does_not_answer_is_a_503(
+    idle: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("could not connect to secret:5432"))
+
+    monkeypatch.setattr(idle.services.tracks, "list_tracks", fail)
+    response = idle.client.get(f"{API}/tracks")
+    assert response.status_code == 503
+    assert check_shape(response).error.code == "unavailable"
+    assert "secret" not in response.text
 
 
 def test_a_model_that_fails_is_a_500_and_its_thread_lives_on(idle: Running) -> None:

@@ -4,6 +4,8 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +92,30 @@ def test_a_delete_in_one_process_holds_in_the_other_at_once(
             assert client.delete(f"{pair.first.api}/tracks/{track_id}").status_code == 204
             assert not found("track")
             assert not found("passage")
+
+
+def test_a_worker_of_its_own_does_the_jobs(
+    tmp_path: Path, sqlite_url: str, tones: dict[str, Path]
+) -> None:
+    env = environment(tmp_path / "data", sqlite_url, WORKER="off")
+    with serving(env) as server:
+        job = send(server, tones["low"])["job"]
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "muquery", "worker"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            address = f"{server.api}/jobs/{job['id']}"  # type: ignore[index]
+            eventually(lambda: httpx.get(address).json()["state"] == "done", 60.0)
+            worker.send_signal(signal.SIGTERM)
+            output, _ = worker.communicate(timeout=20)
+        finally:
+            worker.kill()
+        assert worker.returncode == 0, output
+        assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
