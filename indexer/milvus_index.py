@@ -138,8 +138,15 @@ class MilvusIndex:
                 )
         # Last: a change that failed half-way is applied again, which sets it right.
         if seq is not None:
-            self._set_applied(seq)
+            self.mark_applied(seq)
         return True
+
+    def mark_applied(self, seq: int) -> None:
+        """Say which change the index is the state of; lower than before only after a repair."""
+        with _failures_said():
+            self._client.alter_collection_properties(
+                self._collection, {_SEQ: str(seq)}, timeout=self._config.timeout_s
+            )
 
     def upsert(self, ids: Ids, vectors: Vectors, seq: int | None = None) -> bool:
         return self.update(remove=no_ids(), ids=ids, vectors=vectors, seq=seq)
@@ -242,12 +249,6 @@ class MilvusIndex:
             )
         properties: dict[str, str] = found["properties"]
         return properties
-
-    def _set_applied(self, seq: int) -> None:
-        with _failures_said():
-            self._client.alter_collection_properties(
-                self._collection, {_SEQ: str(seq)}, timeout=self._config.timeout_s
-            )
 
     def _query(self, expression: str, wanted: str, limit: int | None = None) -> list[Any]:
         with _failures_said():

@@ -81,7 +81,14 @@ class Settings(BaseSettings):
     text_batch: int = Field(32, gt=0, description="Texts embedded at once.")
     text_cache: int = Field(4096, ge=0, description="Text vectors kept in memory.")
     index_poll_s: float = Field(1.0, gt=0, description="How often an index catches up with SQL.")
-    snapshot_every_s: float = Field(300.0, gt=0, description="How often a changed index is saved.")
+    snapshot_every_s: float = Field(
+        300.0, gt=0, description="How often a changed index is saved, or a shared one compared."
+    )
+    index_engine: Literal["faiss", "milvus"] = Field(
+        "faiss", description="faiss: in each process; milvus: one for all, needs PostgreSQL."
+    )
+    milvus_url: str | None = Field(None, description="URL of Milvus.")
+    milvus_token: SecretStr | None = Field(None, description="user:password or key of Milvus.")
     exact_below: int = Field(
         200_000, gt=0, description="Vectors up to which the index is searched exactly."
     )

@@ -84,6 +84,7 @@ class LockSpace(IntEnum):
     INDEX_CHANGES = 1
     BLOB = 2
     BACKFILL = 3
+    SHARED_INDEX = 4
 
 
 def lock_until_commit(session: Session, space: LockSpace, key: int = 0) -> None:
@@ -94,6 +95,12 @@ def lock_until_commit(session: Session, space: LockSpace, key: int = 0) -> None:
     if session.get_bind().dialect.name != "sqlite":
         lock = text("SELECT pg_advisory_xact_lock(:space, :key)")
         session.execute(lock, {"space": int(space), "key": key})
+
+
+def try_lock_until_commit(session: Session, space: LockSpace, key: int = 0) -> bool:
+    """The same without waiting; False where someone else is past this point. PostgreSQL only."""
+    lock = text("SELECT pg_try_advisory_xact_lock(:space, :key)")
+    return bool(session.scalar(lock, {"space": int(space), "key": key}))
 
 
 def normalised_url(url: str) -> URL:

@@ -115,11 +115,11 @@ class Projection:
 
     def search_tracks(self, query: Vectors, k: int) -> Hits:
         """The best tracks for a query [E] by track number; raises Unavailable."""
-        return _hits(self._ready().tracks, query, k)
+        return hits_of(self._ready().tracks, query, k)
 
     def search_clips(self, query: Vectors, k: int) -> Hits:
         """The best clips for a query [E] by clip number (pk << 20 | position); Unavailable."""
-        return _hits(self._ready().clips, query, k)
+        return hits_of(self._ready().clips, query, k)
 
     def state(self) -> ProjectionState:
         """Raises Unavailable before the indexes are ready."""
@@ -303,7 +303,7 @@ class Projection:
             if repairing and not reports.is_equal:
                 repaired = twin.repair(session, reports)
                 logger.warning("repaired %d vectors of the index", repaired)
-        return _verification(reports, repaired)
+        return verification_of(reports, repaired)
 
     def _folder_of(self, model_id: str) -> Path:
         if not _FOLDER_NAME.fullmatch(model_id):
@@ -311,13 +311,15 @@ class Projection:
         return self._folder / model_id
 
 
-def _hits(index: VectorIndex, query: Vectors, k: int) -> Hits:
+def hits_of(index: VectorIndex, query: Vectors, k: int) -> Hits:
+    """What an index finds for one query [E], without the gaps."""
     found = index.search(query.reshape(1, -1), k)
     real = found.ids[0] != NO_ID
     return Hits(found.ids[0][real], found.scores[0][real])
 
 
-def _verification(reports: Reports, repaired: int) -> Verification:
+def verification_of(reports: Reports, repaired: int) -> Verification:
+    """The reports of both indexes as one."""
     both = (reports.tracks, reports.clips)
     return Verification(
         ok=reports.is_equal,

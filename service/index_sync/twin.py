@@ -5,6 +5,7 @@ Legend: N vectors, E embedding width.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from indexer import sync
-from indexer.base import Ids, no_ids
+from indexer.base import Ids, VectorIndex, no_ids
 from indexer.faiss_index import FaissConfig, FaissIndex
 from indexer.snapshot import load_snapshot, save_snapshot
 from indexer.sync import VerifyReport
@@ -46,46 +47,16 @@ class Reports:
         return self.tracks.is_equal and self.clips.is_equal
 
 
-class TwinIndex:
+class Twin(ABC):
     """Both indexes of one model. Searches may run at any time; one thread at a time changes it.
 
     Changes are replayed by reading what SQL holds now for the tracks that they name. That may be
     newer than the change, never older, so that replaying again, or from further back, is harmless.
     """
 
-    def __init__(self, tracks: FaissIndex, clips: FaissIndex) -> None:
+    def __init__(self, tracks: VectorIndex, clips: VectorIndex) -> None:
         self.tracks = tracks
         self.clips = clips
-        self._clip_counts = _count_by_track(clips.ids())
-
-    @classmethod
-    def build(cls, session: Session, model_id: str, dim: int, config: FaissConfig) -> Self:
-        """Both indexes from SQL; `session` must see one moment (Database.snapshot)."""
-        seq = latest_seq(session)
-        tracks = FaissIndex.build(
-            track_batches(session, model_id, dim),
-            model_id=model_id,
-            dim=dim,
-            seq=seq,
-            config=config,
-        )
-        clips = FaissIndex.build(
-            clip_batches(session, model_id, dim), model_id=model_id, dim=dim, seq=seq, config=config
-        )
-        return cls(tracks, clips)
-
-    @classmethod
-    def load(cls, folder: Path, model_id: str, dim: int, config: FaissConfig) -> Self:
-        """Both indexes from their snapshots; raises SnapshotError."""
-        return cls(
-            load_snapshot(folder / "tracks", model_id=model_id, dim=dim, config=config),
-            load_snapshot(folder / "clips", model_id=model_id, dim=dim, config=config),
-        )
-
-    def save(self, folder: Path) -> None:
-        """Write both snapshots. They may differ in seq: each one says its own."""
-        save_snapshot(self.tracks, folder / "tracks")
-        save_snapshot(self.clips, folder / "clips")
 
     @property
     def model_id(self) -> str:
@@ -94,14 +65,6 @@ class TwinIndex:
     @property
     def applied_seq(self) -> int:
         return min(self.tracks.applied_seq, self.clips.applied_seq)
-
-    @property
-    def approximate(self) -> bool:
-        return "ivf" in (self.tracks.kind, self.clips.kind)
-
-    @property
-    def needs_rebuild(self) -> bool:
-        return self.tracks.needs_rebuild or self.clips.needs_rebuild
 
     def catch_up(self, session: Session) -> int:
         """Replay what SQL has above `applied_seq`; returns the number of changes."""
@@ -140,11 +103,9 @@ class TwinIndex:
     def repair(self, session: Session, reports: Reports) -> int:
         """Make both equal to SQL where the reports say that they are not; returns ids changed."""
         dim = self.tracks.dim
-        changed = sync.repair(
+        return sync.repair(
             self.tracks, track_batches(session, self.model_id, dim), reports.tracks
         ) + sync.repair(self.clips, clip_batches(session, self.model_id, dim), reports.clips)
-        self._clip_counts = _count_by_track(self.clips.ids())
-        return changed
 
     def _groups(
         self, session: Session, changes: Sequence[IndexChange]
@@ -163,30 +124,92 @@ class TwinIndex:
         if group:
             yield group
 
-    def _apply(self, session: Session, changes: Sequence[IndexChange]) -> None:
+    def _apply(self, session: Session, changes: Sequence[IndexChange]) -> Ids:
+        """Write what SQL holds now for these tracks; returns their clips [N]."""
         seq, dim = changes[-1].seq, self.tracks.dim
         pks = sorted({change.track_pk for change in changes})
         ids, vectors = joined(track_batches(session, self.model_id, dim, pks), dim)
         self.tracks.update(remove=np.array(pks, dtype=np.int64), ids=ids, vectors=vectors, seq=seq)
         ids, vectors = joined(clip_batches(session, self.model_id, dim, pks), dim)
         self.clips.update(remove=self._clip_ids(pks), ids=ids, vectors=vectors, seq=seq)
-        for pk in pks:
-            self._clip_counts.pop(pk, None)
-        self._clip_counts.update(_count_by_track(ids))
+        return ids
 
+    def _skip_to(self, seq: int) -> None:
+        for index in (self.tracks, self.clips):
+            if index.applied_seq < seq:
+                index.remove(no_ids(), seq=seq)
+
+    @abstractmethod
     def _clip_ids(self, pks: Sequence[int]) -> Ids:
         """The clips that the index holds of these tracks; SQL may know nothing of them any more."""
+
+
+class TwinIndex(Twin):
+    """Both indexes of one model in this process's memory."""
+
+    tracks: FaissIndex
+    clips: FaissIndex
+
+    def __init__(self, tracks: FaissIndex, clips: FaissIndex) -> None:
+        super().__init__(tracks, clips)
+        self._clip_counts = _count_by_track(clips.ids())
+
+    @classmethod
+    def build(cls, session: Session, model_id: str, dim: int, config: FaissConfig) -> Self:
+        """Both indexes from SQL; `session` must see one moment (Database.snapshot)."""
+        seq = latest_seq(session)
+        tracks = FaissIndex.build(
+            track_batches(session, model_id, dim),
+            model_id=model_id,
+            dim=dim,
+            seq=seq,
+            config=config,
+        )
+        clips = FaissIndex.build(
+            clip_batches(session, model_id, dim), model_id=model_id, dim=dim, seq=seq, config=config
+        )
+        return cls(tracks, clips)
+
+    @classmethod
+    def load(cls, folder: Path, model_id: str, dim: int, config: FaissConfig) -> Self:
+        """Both indexes from their snapshots; raises SnapshotError."""
+        return cls(
+            load_snapshot(folder / "tracks", model_id=model_id, dim=dim, config=config),
+            load_snapshot(folder / "clips", model_id=model_id, dim=dim, config=config),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write both snapshots. They may differ in seq: each one says its own."""
+        save_snapshot(self.tracks, folder / "tracks")
+        save_snapshot(self.clips, folder / "clips")
+
+    @property
+    def approximate(self) -> bool:
+        return "ivf" in (self.tracks.kind, self.clips.kind)
+
+    @property
+    def needs_rebuild(self) -> bool:
+        return self.tracks.needs_rebuild or self.clips.needs_rebuild
+
+    def repair(self, session: Session, reports: Reports) -> int:
+        changed = super().repair(session, reports)
+        self._clip_counts = _count_by_track(self.clips.ids())
+        return changed
+
+    def _apply(self, session: Session, changes: Sequence[IndexChange]) -> Ids:
+        ids = super()._apply(session, changes)
+        for change in changes:
+            self._clip_counts.pop(change.track_pk, None)
+        self._clip_counts.update(_count_by_track(ids))
+        return ids
+
+    def _clip_ids(self, pks: Sequence[int]) -> Ids:
         spans = [
             np.arange(self._clip_counts[pk], dtype=np.int64) + (pk << CLIP_BITS)
             for pk in pks
             if pk in self._clip_counts
         ]
         return np.concatenate(spans) if spans else no_ids()
-
-    def _skip_to(self, seq: int) -> None:
-        for index in (self.tracks, self.clips):
-            if index.applied_seq < seq:
-                index.remove(no_ids(), seq=seq)
 
 
 def _count_by_track(clip_ids: Ids) -> dict[int, int]:
