@@ -8,7 +8,7 @@ from service.api import schemas
 from service.database import tables
 from service.jobs.service import JobView
 from service.search.query import Part, TextPart, TrackPart
-from service.search.service import SearchOptions, SearchResult
+from service.search.results import SearchOptions, SearchResult
 from service.tagging.service import TagResult
 
 

@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from models.interface import MusicTextEncoder, Vectors
-from models.relevance import RelevanceScale, relevance_scale
 from service.database.engine import Database
-from service.database.tables import CLIP_BITS, Track
+from service.database.tables import CLIP_BITS
 from service.inference.batcher import TextEmbedder
 from service.inference.encoder import EncoderHandle
 from service.search.cursor import Position, decode_cursor, encode_cursor, fingerprint
 from service.search.mixing import unit
 from service.search.query import Part, Query, TextPart, build_query, texts_of
 from service.search.ranking import Candidates, Page, rank_page
+from service.search.results import (
+    FoundPassage,
+    FoundTrack,
+    SearchOptions,
+    SearchResult,
+    TrackPassages,
+    Yardstick,
+)
 from service.search.vectors import (
     get_clip_vectors,
     get_known_track,
     score_clips,
-    score_track_clips,
+    score_clips_of,
     score_tracks,
 )
 from service.tracks.repository import live_clips, live_tracks
-
-Level = Literal["track", "passage"]
 
 
 class Index(Protocol):
@@ -46,72 +51,6 @@ class Index(Protocol):
     def approximate(self) -> bool: ...
     def search_tracks(self, query: Vectors, k: int) -> Candidates: ...
     def search_clips(self, query: Vectors, k: int) -> Candidates: ...
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    level: Level = "track"
-    limit: int = 20
-    cursor: str | None = None
-    passages: int = 3
-    min_relevance: float | None = None
-
-
-@dataclass(frozen=True)
-class FoundPassage:
-    """A passage; its scores are None where there was nothing to score it against."""
-
-    start_s: float
-    end_s: float
-    score: float | None
-    relevance: float | None
-
-
-@dataclass(frozen=True)
-class TrackPassages:
-    items: list[FoundPassage]
-    model_id: str
-
-
-@dataclass(frozen=True)
-class FoundTrack:
-    rank: int
-    score: float
-    relevance: float | None
-    track: Track
-    passages: list[FoundPassage]
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """One page of an answer; `index_seq` is the last change that the index had seen."""
-
-    items: list[FoundTrack]
-    next_cursor: str | None
-    level: Level
-    model_id: str
-    index_seq: int
-    approximate: bool
-    took_ms: float
-    warnings: list[str] = field(default_factory=list)
-
-
-class Yardstick:
-    """Relevance of scores under one query; None throughout where the bundle has no reference."""
-
-    def __init__(self, query: Vectors, reference: Vectors) -> None:
-        self._scale: RelevanceScale | None = None
-        if len(reference) > 0:
-            self._scale = relevance_scale(query, reference)
-
-    def relevance(self, score: float) -> float | None:
-        return None if self._scale is None else self._scale.relevance(score)
-
-    def admits(self, score: float, min_relevance: float | None) -> bool:
-        if min_relevance is None:
-            return True
-        relevance = self.relevance(score)
-        return relevance is None or relevance >= min_relevance
 
 
 class SearchService:
@@ -241,33 +180,56 @@ class _Search:
 
     def hydrate(self, model_id: str, page: Page) -> list[FoundTrack]:
         """Rows and passages of a page; what was deleted since it was ranked is left out."""
-        items: list[FoundTrack] = []
         with self.database.read() as session:
             tracks = live_tracks(session, {self._track_pk(hit.vector_id) for hit in page.hits})
-            clip_ids = [] if self.by_track else [hit.vector_id for hit in page.hits]
-            spans = live_clips(session, model_id, clip_ids)
-            for rank, hit in enumerate(page.hits, page.first_rank):
-                track = tracks.get(self._track_pk(hit.vector_id))
-                if track is None or not (self.by_track or hit.vector_id in spans):
-                    continue
-                relevance = self.yardstick.relevance(hit.score)
-                if self.by_track:
-                    passages = self._best_passages(session, model_id, track.pk)
-                else:
-                    span = spans[hit.vector_id]
-                    passages = [FoundPassage(span.start_s, span.end_s, hit.score, relevance)]
-                items.append(FoundTrack(rank, hit.score, relevance, track, passages))
+            if self.by_track:
+                passages = self._best_passages(session, model_id, tracks)
+            else:
+                passages = self._own_passages(session, model_id, page)
+        items: list[FoundTrack] = []
+        for rank, hit in enumerate(page.hits, page.first_rank):
+            track = tracks.get(self._track_pk(hit.vector_id))
+            shown = passages.get(hit.vector_id)
+            if track is None or shown is None:
+                continue
+            relevance = self.yardstick.relevance(hit.score)
+            items.append(FoundTrack(rank, hit.score, relevance, track, shown))
         return items
 
-    def _best_passages(self, session: Session, model_id: str, track_pk: int) -> list[FoundPassage]:
+    def _best_passages(
+        self, session: Session, model_id: str, pks: Collection[int]
+    ) -> dict[int, list[FoundPassage]]:
+        """The best passages of each track, by track number."""
         if self.options.passages == 0:
-            return []
-        clips = score_track_clips(session, self.query.vector, model_id, track_pk)
-        clips.sort(key=lambda clip: (-clip.score, clip.position))
-        return [
-            FoundPassage(clip.start_s, clip.end_s, clip.score, self.yardstick.relevance(clip.score))
-            for clip in clips[: self.options.passages]
-        ]
+            return {pk: [] for pk in pks}
+        best: dict[int, list[FoundPassage]] = {}
+        for pk, clips in score_clips_of(session, self.query.vector, model_id, pks).items():
+            clips.sort(key=lambda clip: (-clip.score, clip.position))
+            best[pk] = [
+                FoundPassage(
+                    clip.start_s, clip.end_s, clip.score, self.yardstick.relevance(clip.score)
+                )
+                for clip in clips[: self.options.passages]
+            ]
+        return best
+
+    def _own_passages(
+        self, session: Session, model_id: str, page: Page
+    ) -> dict[int, list[FoundPassage]]:
+        """The passage that each hit is, by clip number."""
+        spans = live_clips(session, model_id, [hit.vector_id for hit in page.hits])
+        return {
+            hit.vector_id: [
+                FoundPassage(
+                    spans[hit.vector_id].start_s,
+                    spans[hit.vector_id].end_s,
+                    hit.score,
+                    self.yardstick.relevance(hit.score),
+                )
+            ]
+            for hit in page.hits
+            if hit.vector_id in spans
+        }
 
     def _track_pk(self, vector_id: int) -> int:
         return vector_id if self.by_track else vector_id >> CLIP_BITS

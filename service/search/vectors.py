@@ -8,7 +8,7 @@ not renormalised: its score against a query is the mean of its clips' scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,23 +143,25 @@ class ScoredClip:
     score: float
 
 
-def score_track_clips(
-    session: Session, query: Vectors, model_id: str, track_pk: int
-) -> list[ScoredClip]:
-    """All clips of one track in order of time."""
-    rows = session.execute(
-        select(Clip.position, Clip.start_s, Clip.end_s, Clip.vector)
-        .where(Clip.track_pk == track_pk, Clip.model_id == model_id)
-        .order_by(Clip.position)
-    ).all()
-    if not rows:
-        return []
-    stacked = np.stack([_floats(row.vector) for row in rows]).astype(np.float64)
-    scores = stacked @ query.astype(np.float64)
-    return [
-        ScoredClip(row.position, row.start_s, row.end_s, float(score))
-        for row, score in zip(rows, scores, strict=True)
-    ]
+def score_clips_of(
+    session: Session, query: Vectors, model_id: str, track_pks: Collection[int]
+) -> dict[int, list[ScoredClip]]:
+    """All clips of each track in order of time; vectors are read in parts and not kept."""
+    found: dict[int, list[ScoredClip]] = {pk: [] for pk in track_pks}
+    statement = (
+        select(Clip.track_pk, Clip.position, Clip.start_s, Clip.end_s, Clip.vector)
+        .where(Clip.track_pk.in_(track_pks), Clip.model_id == model_id)
+        .order_by(Clip.track_pk, Clip.position)
+        .execution_options(yield_per=_IN_LIST)
+    )
+    wide = query.astype(np.float64)
+    for rows in session.execute(statement).partitions():
+        stacked = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
+        scores = stacked.reshape(len(rows), -1).astype(np.float64) @ wide
+        for row, score in zip(rows, scores.tolist(), strict=True):
+            clip = ScoredClip(row.position, row.start_s, row.end_s, score)
+            found[row.track_pk].append(clip)
+    return found
 
 
 def _floats(stored: bytes) -> Vectors:

@@ -18,7 +18,8 @@ from service.inference.batcher import TextEmbedder
 from service.inference.encoder import EncoderHandle
 from service.inference.thread import ModelThread
 from service.search.query import ClipPart, Part, TextPart, TrackPart
-from service.search.service import SearchOptions, SearchResult, SearchService
+from service.search.results import SearchOptions, SearchResult
+from service.search.service import SearchService
 from service.search.vectors import SpanOutsideTrack
 from service.tracks.service import TrackService
 from tests.support.encoder import BANDS, EMBED_DIM, MODEL_ID, FakeEncoder
