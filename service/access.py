@@ -46,15 +46,20 @@ class AccessPolicy:
             open_without_keys=settings.allow_open and not settings.require_key,
         )
 
+    @property
+    def may_be_open(self) -> bool:
+        """Whether calls without a key may be let through."""
+        return not self.asks_for_keys or self.open_without_keys
+
     def check_bind(self, database: Database) -> None:
         """Raise UnsafeBind where a key is needed and none exists."""
-        if not self.asks_for_keys or self.open_without_keys:
+        if self.may_be_open:
             return
         with database.read() as session:
             if not keys.any_valid_key(session):
                 raise UnsafeBind(
                     "This address can be reached by others, or MUQUERY_REQUIRE_KEY is set, and no "
-                    "key exists. Make one with `muquery key create NAME --scope admin`, or set "
+                    "key exists. Make one with `muquery key create --scope admin`, or set "
                     "MUQUERY_ALLOW_OPEN=true if anyone may do anything."
                 )
 

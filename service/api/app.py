@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from muquery.version import __version__
-from service.access import LOOPBACK_NAMES, is_loopback
+from service.access import LOOPBACK_NAMES
 from service.api.changes import ChangeWatcher
 from service.api.errors import install_error_handlers, internal_error_response
 from service.api.events import EventHub
@@ -70,7 +70,7 @@ def create_app(settings: Settings, services: Services, *, web_dir: Path = WEB_DI
         redirect_slashes=False,
     )
     metrics = Metrics(services)
-    watcher = ChangeWatcher(services.database)
+    watcher = ChangeWatcher(services.database, services.index.wake)
     app.state.services = services
     app.state.metrics = metrics
     app.state.events = EventHub(watcher.look, watcher.hello)
@@ -79,7 +79,12 @@ def create_app(settings: Settings, services: Services, *, web_dir: Path = WEB_DI
     app.include_router(web_router(web_dir))
     # Added last means outermost.
     app.add_middleware(BodyLimitMiddleware, limit_bytes=_body_limit(settings))
-    app.add_middleware(HostGuardMiddleware, hosts=_allowed_hosts(settings))
+    access = services.access
+    app.add_middleware(
+        HostGuardMiddleware,
+        hosts=None if access.asks_for_keys else LOOPBACK_NAMES | {settings.host},
+        checks_origin=access.may_be_open,
+    )
     app.add_middleware(
         RequestContextMiddleware,
         on_finished=metrics.count_request,
@@ -127,10 +132,3 @@ def _body_limit(settings: Settings) -> Callable[[Scope], int]:
         return limits.get(scope["path"], JSON_BYTES) if scope["method"] == "POST" else JSON_BYTES
 
     return limit
-
-
-def _allowed_hosts(settings: Settings) -> frozenset[str] | None:
-    """On loopback only its names; elsewhere the operator's network decides what names exist."""
-    if not is_loopback(settings.host):
-        return None
-    return LOOPBACK_NAMES | {settings.host}

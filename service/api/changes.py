@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -25,8 +26,9 @@ _Version = tuple[str, float, str | None, int]
 class ChangeWatcher:
     """Remembers what it has told; for one thread at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_publish: Callable[[], None]) -> None:
         self._database = database
+        self._on_publish = on_publish
         self._told: dict[str, _Version] = {}
         self._latest_seq = -1
 
@@ -57,5 +59,6 @@ class ChangeWatcher:
         self._told = told
         if seq != self._latest_seq:
             self._latest_seq = seq
+            self._on_publish()  # whoever hears of it will search for it
             changes.append(Change("library", {"latest_seq": seq}))
         return changes

@@ -24,11 +24,13 @@ class HostGuardMiddleware:
 
     A page elsewhere can point its own name at 127.0.0.1 (DNS rebinding) or post a form here;
     the first carries a foreign Host, the second a foreign Origin. `hosts` None allows any host.
+    Where every call needs a key neither gets anywhere, and a proxy may rename the host at will.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, checks_origin: bool) -> None:
         self.app = app
         self.hosts = hosts
+        self.checks_origin = checks_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,10 +40,13 @@ class HostGuardMiddleware:
         host = headers.get("host", "")
         if self.hosts is not None and _hostname(host) not in self.hosts:
             await response_of(UntrustedHost())(scope, receive, send)
-        elif scope["method"] not in _SAFE_METHODS and _is_cross_origin(headers, host):
+        elif self._may_write(scope) and _is_cross_origin(headers, host):
             await response_of(CrossOrigin())(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    def _may_write(self, scope: Scope) -> bool:
+        return self.checks_origin and scope["method"] not in _SAFE_METHODS
 
 
 def _hostname(host: str) -> str:

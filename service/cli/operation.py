@@ -136,7 +136,7 @@ def upgrade_db() -> None:
 
 
 def create_key(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for the list.")],
+    name: Annotated[str, typer.Option(help="Whose key it is, for the list.")] = "unnamed",
     scope: Annotated[
         list[Scope] | None, typer.Option(help="read, write or admin; may be given again.")
     ] = None,

@@ -109,6 +109,17 @@ def test_a_foreign_host_name_is_refused(idle: Running, host: str) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (400, "untrusted_host")
 
 
+def test_behind_a_proxy_a_key_is_what_counts(guarded: tuple[TestClient, Services]) -> None:
+    client, services = guarded
+    headers = {
+        "Host": "music.example.org",
+        "Origin": "https://elsewhere.example",
+        "Authorization": f"Bearer {make_key(services, Scope.ADMIN)}",
+    }
+    assert client.get(f"{API}/tracks", headers=headers).status_code == 200
+    assert client.delete(f"{API}/tracks/{'0' * 26}", headers=headers).status_code == 404
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
 def test_names_of_this_machine_are_answered(idle: Running, host: str) -> None:
     assert idle.client.get(f"{API}/tracks", headers={"Host": host}).status_code == 200

@@ -98,7 +98,7 @@ def test_tags_of_a_file(music: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_keys_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["key", "create", "laptop", "--scope", "read", "--scope", "write"]) == 0
+    assert run(["key", "create", "--name", "laptop", "--scope", "read", "--scope", "write"]) == 0
     secret = capsys.readouterr().out.strip()
     assert secret.startswith("mq_")
     assert run(["key", "list"]) == 0
