@@ -220,10 +220,15 @@ class MilvusIndex:
         found = client.describe_collection(name, timeout=timeout_s)
         widths = [part["params"].get("dim") for part in found["fields"] if part["name"] == "vector"]
         properties = found["properties"]
-        if [str(width) for width in widths] != [str(self._dim)] or _SEQ not in properties:
+        if [str(width) for width in widths] != [str(self._dim)]:
             raise ValueError(f"the collection {name} was not made for such vectors")
         if properties.get(_MODEL) != self._model_id:
             raise ValueError(f"the collection {name} belongs to another model")
+        if _SEQ not in properties:
+            # Set apart from creation, to see here that this server lets it be changed later.
+            self.mark_applied(0)
+            if _SEQ not in self._properties():
+                raise ValueError("this server does not keep properties of collections")
         if not client.list_indexes(name, field_name="vector"):
             params = client.prepare_index_params()
             params.add_index("vector", index_type="HNSW", metric_type="IP", params=_GRAPH)
@@ -238,7 +243,7 @@ class MilvusIndex:
             self._collection,
             schema=schema,
             consistency_level=_BOUNDED,
-            properties={_SEQ: "0", _MODEL: self._model_id},
+            properties={_MODEL: self._model_id},
             timeout=self._config.timeout_s,
         )
 
