@@ -11,8 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-train_app = typer.Typer(help="Train models, from a manifest of audio files.", no_args_is_help=True)
-evaluate_app = typer.Typer(help="Evaluate a trained model on held-out tracks.")
+train_app = typer.Typer(
+    help="Train models, from a manifest of audio files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+evaluate_app = typer.Typer(
+    help="Evaluate a trained model on held-out tracks.", rich_markup_mode=None
+)
 
 Recipe = Annotated[str, typer.Option(help="tiny, small or published.")]
 Settings = Annotated[

@@ -162,16 +162,14 @@ def read_crops(cache: MelCache, files: Sequence[str], crops: Crops) -> Tensor:
 def augment(mels: Tensor, config: AugmentConfig, seed: int, position: int) -> Tensor:
     """Return augmented copies of crops [B, M, F], drawn from the seed and the position alone.
 
-    A gain in dB is a shift of the log-mel. Values at the floor stay there: digital silence does not
-    get louder, and nothing falls below what the front end can give.
+    A gain in dB is a shift of the log-mel (`shift_level`).
     """
     rng = np.random.default_rng([seed, position, 2])
     count, bins, frames = mels.shape
     gain_db = rng.uniform(-config.gain_db, config.gain_db, (count, 1))
     tilt_db = rng.uniform(-config.tilt_db, config.tilt_db, (count, 1)) * np.linspace(-1, 1, bins)
-    shift = torch.from_numpy(((gain_db + tilt_db) / _MEL.std_db).astype(np.float32))
-    shifted = torch.clamp(mels + shift.to(mels.device)[:, :, None], min=_FLOOR)
-    result = torch.where(mels <= _FLOOR_REACH, mels, shifted)
+    shift_db = torch.from_numpy((gain_db + tilt_db).astype(np.float32))
+    result = shift_level(mels, shift_db.to(mels.device)[:, :, None])
     longest = round(config.time_mask_s * FRAME_RATE_HZ)
     for row in range(count if config.time_masks or config.band_masks else 0):
         mean = result[row].mean()
@@ -182,6 +180,16 @@ def augment(mels: Tensor, config: AugmentConfig, seed: int, position: int) -> Te
             low, high = _stretch(rng, bins, config.band_mask_bins)
             result[row, low:high] = mean
     return result
+
+
+def shift_level(mels: Tensor, shift_db: Tensor | float) -> Tensor:
+    """Return mels [B, M, F] louder or quieter by some dB, as the audio would be.
+
+    Values at the floor stay there: digital silence does not get louder, and nothing falls below
+    what the front end can give.
+    """
+    shifted = torch.clamp(mels + shift_db / _MEL.std_db, min=_FLOOR)
+    return torch.where(mels <= _FLOOR_REACH, mels, shifted)
 
 
 class CropBatches:

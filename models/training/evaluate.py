@@ -10,6 +10,7 @@ every figure. Ranks are against the full matrix, without sampling of negatives.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.audio.samples import plan_windows
-from models.training.data import FRAME_RATE_HZ
+from models.training.data import FRAME_RATE_HZ, shift_level
 from models.training.manifest import ManifestEntry
 from models.training.mel_cache import MelCache
 from models.training.metrics import (
@@ -41,6 +42,8 @@ PROMPTS = ("{label}", "{label} music")
 WINDOW_S = 10
 _MOST_WINDOWS = 12
 _BATCH = 16
+_LEAST_TRACKS = 2
+_MOST_LEVEL_TRACKS = 50
 Vectors = NDArray[np.float32]
 
 
@@ -145,9 +148,13 @@ def embed_labels(
 
 
 def list_labels(entries: Sequence[ManifestEntry], kind: str) -> list[str]:
-    """List the values of one kind of tag that some of the tracks carry, and not all."""
-    values = {value for entry in entries for value in entry.tags.get(kind, ())}
-    return sorted(v for v in values if not all(v in e.tags.get(kind, ()) for e in entries))
+    """List the values of one kind of tag that at least two tracks carry, and not all do.
+
+    A label of one track would count as much in a mean over labels as one of twenty, and would be
+    undefined in a third of the bootstrap's draws.
+    """
+    counts = Counter(value for entry in entries for value in set(entry.tags.get(kind, ())))
+    return sorted(v for v, count in counts.items() if _LEAST_TRACKS <= count < len(entries))
 
 
 def relevance(entries: Sequence[ManifestEntry], kind: str, labels: Sequence[str]) -> Bools:
@@ -224,9 +231,13 @@ def score_retrieval(similarity: Floats, relevant: Bools, draws: int = 1000) -> R
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything measured on one set of tracks."""
+    """Everything measured on one set of tracks.
+
+    `level_cosine` is the mean likeness of a clip's vector to that of the same clip 20 dB quieter.
+    """
 
     name: str
+    level_cosine: float
     tags: tuple[TagReport, ...]
     text_to_audio: RetrievalReport | None
     audio_to_text: RetrievalReport | None
@@ -264,7 +275,21 @@ def evaluate_set(
         relevant = np.array([[one == other for other in texts] for one in texts])
         forward = score_retrieval(similarity, relevant)
         backward = score_retrieval(similarity.T, relevant.T)
-    return Evaluation(name, tuple(reports), forward, backward)
+    return Evaluation(name, level_cosine(model, cache, entries), tuple(reports), forward, backward)
+
+
+def level_cosine(
+    model: Embedder, cache: MelCache, entries: Sequence[ManifestEntry], gain_db: float = -20.0
+) -> float:
+    """Return the mean cosine between clips and themselves at another level, one clip a track."""
+    cosines = []
+    for entry in entries[:_MOST_LEVEL_TRACKS]:
+        start = max(cache.frames(entry.sha256) - WINDOW_S * FRAME_RATE_HZ, 0) // 2
+        mel = cache.read(entry.sha256, start, WINDOW_S * FRAME_RATE_HZ).T[None]
+        shifted = shift_level(torch.from_numpy(mel), gain_db).numpy()
+        one, other = model.embed_mels(np.concatenate([mel, shifted]))
+        cosines.append(float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other))))
+    return float(np.mean(cosines))
 
 
 def write_report(evaluations: Sequence[Evaluation], folder: Path) -> Path:
