@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.blobs.incoming import IncomingFile, IncomingFolder, disk_full_said
-from service.blobs.store import BlobInfo, BlobMissing, blob_key, read_part
+from service.blobs.store import BlobInfo, BlobMissing, blob_key, find_hash, read_part
 
 
 class LocalPendingBlob:
@@ -95,6 +95,8 @@ class LocalBlobStore:
 
     def list_blobs(self) -> Iterator[BlobInfo]:
         for path in (self.root / "sha256").glob("??/??/*"):
+            if find_hash(path.relative_to(self.root).as_posix()) is None:
+                continue
             try:
                 yield _info(path)
             except FileNotFoundError:

@@ -22,7 +22,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from service.blobs.incoming import IncomingFile, IncomingFolder, disk_full_said
-from service.blobs.store import BlobInfo, BlobMissing, blob_key, read_part
+from service.blobs.store import BlobInfo, BlobMissing, blob_key, find_hash, read_part
 from service.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -155,8 +155,9 @@ class S3BlobStore:
             with _failures_said():
                 for batch in obstore.list(self._store, "sha256"):
                     for found in batch:
-                        sha256 = found["path"].rpartition("/")[2]
-                        yield BlobInfo(sha256, found["size"], found["last_modified"])
+                        sha256 = find_hash(found["path"])
+                        if sha256 is not None:
+                            yield BlobInfo(sha256, found["size"], found["last_modified"])
         except FileNotFoundError:
             return  # many stores make the bucket on the first upload
 

@@ -40,6 +40,15 @@ def blob_key(sha256: str) -> str:
     return f"sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
+def find_hash(key: str) -> str | None:
+    """The hash that a key names; None for what was not put there by us."""
+    sha256 = key.rpartition("/")[2]
+    try:
+        return sha256 if blob_key(sha256) == key else None
+    except ValueError:
+        return None
+
+
 def read_part(file: BinaryIO, start: int, stop: int, chunk_bytes: int) -> Iterator[bytes]:
     """Bytes `start` to `stop` (excluded) of a file in chunks; closes it."""
     with file:

@@ -13,7 +13,7 @@ from service.database.paging import Page
 from service.database.tables import Clip, Track
 from service.index_sync.changes import append_change
 from service.tracks import repository
-from service.tracks.blob_owners import remove_unowned
+from service.tracks.blob_owners import release_blob
 from service.tracks.metadata import clean_values
 from service.tracks.repository import ClipSpan, TrackFilter, TrackSort
 
@@ -75,7 +75,7 @@ class TrackService:
             track = repository.get_track(session, track_id, lock=True)
             session.execute(delete(Track).where(Track.pk == track.pk))
             append_change(session, "delete", track.pk, model_id=None)
-        remove_unowned(self._database, self._blobs, track.sha256)
+        release_blob(self._database, self._blobs, track.sha256)
 
     def list_passages(self, track_id: str, model_id: str) -> list[ClipSpan]:
         """The track's clips in order; raises TrackNotFound."""

@@ -14,9 +14,11 @@ from service.blobs.factory import open_blob_store
 from service.blobs.local import LocalBlobStore
 from service.blobs.s3 import S3BlobStore, S3Config
 from service.database.engine import Database
-from service.errors import Unavailable
+from service.errors import TrackNotFound, Unavailable
 from service.settings import Settings
+from service.tracks import blob_owners
 from service.tracks.blob_owners import collect_orphans
+from service.tracks.service import TrackService
 from tests.service.blobs.test_stores import put
 from tests.support.rows import new_track
 from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, free_ports
@@ -82,6 +84,20 @@ def test_a_store_that_does_not_answer_is_said_soon(
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
+def test_a_track_is_deleted_though_the_store_is_down(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is an orphan from then on."""
+    monkeypatch.setattr(s3, "_RETRY_TIMEOUT", timedelta(seconds=0.2))
+    config = S3Config("bucket", endpoint=f"http://127.0.0.1:{free_ports(1)[0]}")
+    tracks = TrackService(database, S3BlobStore(config, tmp_path))
+    with database.write() as session:
+        track = new_track(session)
+    tracks.delete_track(track.id)
+    with pytest.raises(TrackNotFound):
+        tracks.get_track(track.id)
+
+
 @pytest.mark.cluster
 def test_a_wrong_key_is_unavailable_and_not_missing(tmp_path: Path, s3_server: S3Server) -> None:
     """Else a mistyped setting would end every job with "the file is gone"."""
@@ -95,7 +111,7 @@ def test_a_wrong_key_is_unavailable_and_not_missing(tmp_path: Path, s3_server: S
 
 @pytest.mark.cluster
 def test_prefixes_keep_two_services_apart_and_orphans_are_collected(
-    tmp_path: Path, s3_server: S3Server, database: Database
+    tmp_path: Path, s3_server: S3Server, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def open_store(prefix: str) -> S3BlobStore:
         prefix = f"{tmp_path.name}-{database.is_sqlite}/{prefix}"
@@ -105,6 +121,7 @@ def test_prefixes_keep_two_services_apart_and_orphans_are_collected(
     ours, theirs = open_store("ours"), open_store("theirs")
     foreign = put(theirs, b"of another service")
     kept, orphan = put(ours, b"kept"), put(ours, b"orphan")
+    monkeypatch.setattr(blob_owners, "_BATCH", 1)
     with database.write() as session:
         new_track(session).sha256 = kept
     assert collect_orphans(database, ours, grace_s=60) == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.blobs.local import LocalBlobStore
 from service.blobs.store import BlobMissing, BlobStore
 from service.errors import TooLarge
 
@@ -153,6 +154,19 @@ def test_delete(store: BlobStore) -> None:
     assert store.delete(removed) is False
     assert store.find(removed) is None
     assert [blob.sha256 for blob in store.list_blobs()] == [kept]
+
+
+def test_foreign_names_are_not_listed(store: BlobStore, tmp_path: Path) -> None:
+    """Listed, they would be collected as orphans."""
+    sha256 = put(store, b"ours")
+    for name in ("sha256/ab/cd/notes.txt", f"sha256/00/00/{sha256}", f"sha256/ab/cd/{'AB' * 32}"):
+        if isinstance(store, LocalBlobStore):
+            path = store.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"theirs")
+        else:
+            store._store.put(name, b"theirs")  # type: ignore[attr-defined]
+    assert [blob.sha256 for blob in store.list_blobs()] == [sha256]
 
 
 @pytest.mark.parametrize("content", [b"race" * 1000, LARGE], ids=["small", "large"])
