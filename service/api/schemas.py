@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Level = Literal["track", "passage"]
+
+MAX_EXTRA_CHARS = 32_000
 
 
 class Wire(BaseModel):
@@ -42,7 +45,16 @@ class TrackMetadata(Wire):
     year: Annotated[int, Field(ge=0, le=9999)] | None = None
     licence: Annotated[str, Field(max_length=200)] | None = None
     attribution: Annotated[str, Field(max_length=1000)] | None = None
-    extra: dict[str, Any] | None = Field(None, description="The caller's own keys, kept as given.")
+    extra: dict[str, Any] | None = Field(
+        None, description="The caller's own keys, kept as given; 32 kB of JSON at most."
+    )
+
+    @field_validator("extra")
+    @classmethod
+    def _is_small(cls, extra: dict[str, Any] | None) -> dict[str, Any] | None:
+        if extra is not None and len(json.dumps(extra)) > MAX_EXTRA_CHARS:
+            raise ValueError("the extra fields hold too much")
+        return extra
 
 
 class Track(Wire):

@@ -139,6 +139,26 @@ def test_a_query_that_cannot_be_answered(idle: Running, query: list[Any], code: 
     assert check_shape(response).error.code == code
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/search", b'{"query": [{"text": "x", "weight": NaN}]}'),
+        ("POST", "/search", b'{"query": [{"text": "x"}], "min_relevance": NaN}'),
+        ("POST", "/search", b'{"query": [{"text": "x"}], "limit": 1e400}'),
+        ("POST", "/search", b'{"query": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        ("POST", "/embeddings", b'{"texts": [" "]}'),
+        ("PATCH", f"/tracks/{MISSING}", b'{"extra": {"x": "' + b"y" * 40_000 + b'"}}'),
+        ("PATCH", f"/tracks/{MISSING}", b'{"year": 1e400}'),
+        ("POST", "/tags", b'{"track_id": "' + MISSING.encode() + b'", "labels": ["\\ud800"]}'),
+    ],
+)
+def test_bodies_made_to_trip_a_parser(idle: Running, method: str, path: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = idle.client.request(method, API + path, content=body, headers=headers)
+    assert response.status_code in (400, 422), response.text
+    check_shape(response)
+
+
 def test_a_query_of_an_unknown_track_is_a_404(idle: Running) -> None:
     for unknown in (MISSING, "\x00", "x" * 500):
         response = idle.client.post(f"{API}/search", json={"query": [{"track_id": unknown}]})
