@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from pymilvus.exceptions import MilvusException
 
 from indexer import sync
 from indexer.base import NO_ID
@@ -117,6 +118,25 @@ def test_numbers_outlive_the_process_and_old_changes_do_nothing(
     assert again.upsert(int64(2), vector_of(9)[np.newaxis]) is True, "a repair has no number"
     assert again.applied_seq == 7
     assert again.ids().tolist() == [0, 2, 3, 4]
+
+
+@pytest.mark.cluster
+def test_a_number_is_not_said_before_its_data_are_there(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(index, 5)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MilvusException(message="lost")
+
+    for step in ("upsert", "delete"):
+        with monkeypatch.context() as patch:
+            patch.setattr(index._client, step, fail)
+            with pytest.raises(EngineUnavailable):
+                index.update(remove=int64(1), ids=int64(9), vectors=unit_vectors(1), seq=2)
+        assert index.applied_seq == 1
+    assert index.update(remove=int64(1), ids=int64(9), vectors=unit_vectors(1), seq=2)
+    assert index.ids().tolist() == [0, 2, 3, 4, 9]
 
 
 @pytest.mark.cluster
