@@ -293,11 +293,12 @@ def level_cosine(
 
 
 def write_report(evaluations: Sequence[Evaluation], folder: Path) -> Path:
-    """Write report.json and a PNG of the headline figures; return the JSON's path."""
+    """Write report.json, report.md and a PNG of the headline figures; return the JSON's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.json"
     listed = [asdict(evaluation) for evaluation in evaluations]
     path.write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (folder / "report.md").write_text(markdown_table(evaluations), "utf-8")
     figures = headline_figures(evaluations)
     if figures:
         plot_intervals(
@@ -308,6 +309,17 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path) -> Path:
             folder / "report.png",
         )
     return path
+
+
+def markdown_table(evaluations: Sequence[Evaluation]) -> str:
+    """Lay out the headline figures as a Markdown table, with intervals and chance."""
+    lines = ["| set, measure | value | 95 % interval | chance |", "| --- | --- | --- | --- |"]
+    for name, i in headline_figures(evaluations):
+        lines.append(f"| {name} | {i.value:.3f} | {i.low:.3f} to {i.high:.3f} | {i.chance:.3f} |")
+    for evaluation in evaluations:
+        cosine = f"{evaluation.level_cosine:.3f}"
+        lines.append(f"| {evaluation.name} cosine to itself 20 dB quieter | {cosine} | | |")
+    return "\n".join(lines) + "\n"
 
 
 def headline_figures(evaluations: Sequence[Evaluation]) -> list[tuple[str, Interval]]:

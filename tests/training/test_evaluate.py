@@ -126,6 +126,7 @@ def test_commands_train_and_evaluate(corpus: TinyCorpus, tmp_path: Path) -> None
     report = json.loads((folder / "evaluation" / "report.json").read_text())
     assert report[0]["tags"][0]["kind"] == "genre"
     assert (folder / "evaluation" / "report.png").exists()
+    assert "manifest genre ROC-AUC" in (folder / "evaluation" / "report.md").read_text()
 
 
 def test_a_folder_becomes_a_manifest_and_a_cache(tmp_path: Path) -> None:
