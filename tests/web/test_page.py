@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -17,7 +18,11 @@ PATIENCE_S = 40
 
 
 def until(browser: Chrome, condition: Callable[[Chrome], Any]) -> Any:
-    return WebDriverWait(browser, PATIENCE_S, poll_frequency=0.1).until(condition)
+    # Views replace their elements while they load: look again instead of failing on an old one.
+    wait = WebDriverWait(
+        browser, PATIENCE_S, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
+    )
+    return wait.until(condition)
 
 
 def open_page(browser: Chrome, address: str, view: str = "#/") -> None:

@@ -58,5 +58,9 @@ export function showActivity(main, { reportError }) {
     status.textContent = nodes.size ? "" : strings.activityEmpty;
   };
   document.addEventListener("muquery:job", onJob);
-  return () => document.removeEventListener("muquery:job", onJob);
+  document.addEventListener("muquery:reconnected", load);
+  return () => {
+    document.removeEventListener("muquery:job", onJob);
+    document.removeEventListener("muquery:reconnected", load);
+  };
 }

@@ -4,6 +4,8 @@ import { strings } from "./strings.js";
 
 const BASE = "/api/v1";
 const KEY_NAME = "muquery.key";
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30000;
 
 export class ApiError extends Error {
   constructor(status, code, message, retryAfterS) {
@@ -86,32 +88,56 @@ export async function audioAddress(trackId) {
   return URL.createObjectURL(await response.blob());
 }
 
-/** Server-sent events, reconnecting with growing pauses; fetch is used because it carries the key. */
+/**
+ * Server-sent events, reconnecting with growing pauses; fetch is used because it carries the key.
+ *
+ * A page that nobody sees holds no stream: browsers open six connections to a host at most, for all
+ * its tabs together, and a seventh tab would wait for ever.
+ */
 export function listen(onEvent) {
-  let stopped = false;
-  let pauseMs = 1000;
+  let stream = null;
+  let timer = 0;
+  let pauseMs = FIRST_PAUSE_MS;
   let lastId = "";
-  const connect = async () => {
-    while (!stopped) {
-      try {
-        const extra = { Accept: "text/event-stream" };
-        if (lastId) extra["Last-Event-ID"] = lastId;
-        const response = await fetch(`${BASE}/events`, { headers: headers(extra) });
-        if (!response.ok || !response.body) throw new Error("no stream");
-        pauseMs = 1000;
-        await readStream(response.body, (event) => {
-          if (event.id) lastId = event.id;
-          onEvent(event.type, event.data);
-        });
-      } catch {
-        // The pause below is the whole answer: the service restarts, laptops sleep.
-      }
-      await new Promise((done) => { window.setTimeout(done, pauseMs); });
-      pauseMs = Math.min(pauseMs * 2, 30000);
+
+  async function connect() {
+    const mine = new AbortController();
+    stream = mine;
+    try {
+      const extra = { Accept: "text/event-stream" };
+      if (lastId) extra["Last-Event-ID"] = lastId;
+      const options = { headers: headers(extra), signal: mine.signal };
+      const response = await fetch(`${BASE}/events`, options);
+      if (!response.ok || !response.body) throw new Error("no stream");
+      pauseMs = FIRST_PAUSE_MS;
+      await readStream(response.body, (event) => {
+        if (event.id) lastId = event.id;
+        onEvent(event.type, event.data);
+      });
+    } catch {
+      // Trying again below is the whole answer: the service restarts, laptops sleep.
     }
-  };
-  connect();
-  return () => { stopped = true; };
+    if (stream !== mine) return;
+    timer = window.setTimeout(connect, pauseMs);
+    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+
+  function disconnect() {
+    const open = stream;
+    stream = null;
+    window.clearTimeout(timer);
+    if (open) open.abort();
+  }
+
+  function follow() {
+    if (document.visibilityState === "hidden") disconnect();
+    else if (!stream) connect();
+  }
+
+  document.addEventListener("visibilitychange", follow);
+  window.addEventListener("pagehide", disconnect);
+  window.addEventListener("pageshow", follow);
+  follow();
 }
 
 async function readStream(body, onEvent) {

@@ -8,7 +8,7 @@ import { showLibrary } from "./library.js";
 import { showSearch } from "./search.js";
 import { strings } from "./strings.js";
 import { showTrack } from "./track.js";
-import { acceptDrops, addFiles, showJob } from "./uploads.js";
+import { acceptDrops, addFiles, askAfterJobs, showJob } from "./uploads.js";
 import { toggle } from "./player.js";
 
 const RETRY_AFTER_MS = 2000;
@@ -91,6 +91,11 @@ async function countJobs() {
 
 let counting = 0;
 listen((type, data) => {
+  if (type === "hello") {
+    countJobs();
+    askAfterJobs();
+    document.dispatchEvent(new CustomEvent("muquery:reconnected"));
+  }
   if (type !== "job") return;
   showJob(data);
   document.dispatchEvent(new CustomEvent("muquery:job", { detail: data }));
@@ -122,5 +127,4 @@ window.addEventListener("hashchange", () => {
 });
 
 acceptDrops();
-countJobs();
 show();

@@ -94,6 +94,17 @@ export function showJob(job) {
   }
 }
 
+/** Ask after every job that is still shown as open: events are not replayed after a break. */
+export async function askAfterJobs() {
+  for (const id of byJob.keys()) {
+    try {
+      showJob(await get(`/jobs/${id}`));
+    } catch {
+      // The next event or the next reconnection tells.
+    }
+  }
+}
+
 /** Make the whole window a place to drop files. */
 export function acceptDrops() {
   const veil = document.getElementById("drop-veil");
