@@ -107,6 +107,7 @@ class SharedProjection:
         self._poll_s = poll_s
         self._check_every_s = check_every_s
         self._twin: SharedTwin | None = None
+        self._is_open = False  # False again when the engine failed since
         self._opened = threading.Event()  # ready, or never going to be
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -122,7 +123,7 @@ class SharedProjection:
     @property
     def applied_seq(self) -> int:
         """The last change that the index holds; raises Unavailable."""
-        with _failures_said():
+        with self._failures_said():
             return self._ready().applied_seq
 
     @property
@@ -131,12 +132,12 @@ class SharedProjection:
 
     def search_tracks(self, query: Vectors, k: int) -> Hits:
         """The best tracks for a query [E] by track number; raises Unavailable."""
-        with _failures_said():
+        with self._failures_said():
             return hits_of(self._ready().tracks, query, k)
 
     def search_clips(self, query: Vectors, k: int) -> Hits:
         """The best clips for a query [E] by clip number (pk << 20 | position); Unavailable."""
-        with _failures_said():
+        with self._failures_said():
             return hits_of(self._ready().clips, query, k)
 
     def state(self) -> ProjectionState:
@@ -144,7 +145,7 @@ class SharedProjection:
         twin = self._ready()
         with self._database.read() as session:
             latest = latest_seq(session)
-        with _failures_said():
+        with self._failures_said():
             return ProjectionState(
                 model_id=twin.model_id,
                 tracks=twin.tracks.count,
@@ -162,6 +163,7 @@ class SharedProjection:
         """Connect, making what does not exist yet; raises EngineUnavailable, ValueError."""
         encoder = self._encoder.wait()
         previous = self._twin
+        self._is_open = True
         self._twin = SharedTwin(
             self._open_index("tracks", encoder.model_id, encoder.embed_dim),
             self._open_index("clips", encoder.model_id, encoder.embed_dim),
@@ -240,17 +242,15 @@ class SharedProjection:
         self._ready()
 
     def _run(self) -> None:
-        is_open = False
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                if not is_open:
+                if not self._is_open:
                     self.open()
-                    is_open = True
                 self._keep_up()
             except (SQLAlchemyError, IndexerError):
                 # Opened again: the engine may have come back without its collections.
-                is_open = False
+                self._is_open = False
                 logger.exception("the index could not be kept up; trying again")
             except Exception:
                 logger.exception("the index could not be opened")
@@ -273,9 +273,18 @@ class SharedProjection:
             raise Unavailable("The index is being prepared; try again shortly.")
         return twin
 
+    @contextmanager
+    def _failures_said(self) -> Iterator[None]:
+        """503 where the engine fails; and open it again, for it may have come back unprepared."""
+        try:
+            yield
+        except EngineUnavailable as error:
+            self._is_open = False
+            raise Unavailable("The index does not answer; try again shortly.") from error
+
     def _compare(self, *, repairing: bool) -> Verification:
         twin = self._ready()
-        with _failures_said(), self._database.read() as holder:
+        with self._failures_said(), self._database.read() as holder:
             lock_until_commit(holder, LockSpace.SHARED_INDEX, _lock_key(twin.model_id))
             twin.catch_up(holder)
             with self._database.snapshot() as session:
@@ -291,11 +300,3 @@ class SharedProjection:
 def _lock_key(model_id: str) -> int:
     digest = hashlib.sha256(model_id.encode()).digest()
     return int.from_bytes(digest[:4], "big", signed=True)
-
-
-@contextmanager
-def _failures_said() -> Iterator[None]:
-    try:
-        yield
-    except EngineUnavailable as error:
-        raise Unavailable("The index does not answer; try again shortly.") from error

@@ -293,6 +293,33 @@ def test_a_lost_collection_comes_back(
 
 @pytest.mark.cluster
 @pytest.mark.postgres
+def test_an_engine_that_came_back_unloaded_is_opened_again(
+    database: Database, encoder: EncoderHandle, make_shared: MakeShared
+) -> None:
+    """As after a restart of its server; nothing is uploaded that would show it."""
+    projection = make_shared()
+    encoder.start()
+    projection.start()
+    projection.wait_until_ready(30)
+    track = publish(database, encoder, 2, 1)
+    all_found(projection, clip_ids(track, 2))
+    index = projection._ready().clips
+    assert isinstance(index, MilvusIndex)
+    index._client.release_collection(index._collection)
+    with pytest.raises(Unavailable):
+        found_clips(projection)
+
+    def is_found() -> bool:
+        try:
+            return found_clips(projection) == clip_ids(track, 2)
+        except Unavailable:
+            return False
+
+    eventually(is_found)
+
+
+@pytest.mark.cluster
+@pytest.mark.postgres
 def test_two_processes_keep_up_while_tracks_come_and_go(
     database: Database, encoder: EncoderHandle, make_shared: MakeShared, tracks: TrackService
 ) -> None:
