@@ -79,7 +79,7 @@ function passageButton(track, passage) {
   return el("button", {
     type: "button",
     class: "passage",
-    "aria-label": strings.playFrom(titleOf(track), clock(passage.start_s)),
     onclick: () => play(track, passage.start_s),
-  }, el("span", { class: "passage-time" }, span), el("span", { class: "passage-score" }, shown));
+  }, el("span", { class: "visually-hidden" }, `${strings.playOf(titleOf(track))} `),
+  el("span", { class: "passage-time" }, span), el("span", { class: "passage-score" }, shown));
 }

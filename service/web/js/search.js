@@ -64,7 +64,8 @@ export function showSearch(main, { reportError }) {
   el("div", { class: "search-box" }, icon("search"), input),
   el("p", { id: "search-help", class: "hint" }, strings.searchHelp),
   chips);
-  replace(main, el("h1", { class: "visually-hidden" }, strings.appTitle), form, status, list, more);
+  replace(main, el("h1", { class: "visually-hidden" }, strings.appTitle), form, status,
+    el("h2", { class: "visually-hidden" }, strings.resultsHeading), list, more);
 
   const actions = {
     more: (track) => { addTrack(track, 1); query.text = ""; input.value = ""; run(); },

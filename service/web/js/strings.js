@@ -30,6 +30,8 @@ export const strings = {
   removePart: (label) => `Remove: ${label}`,
   weight: "Weight",
   playFrom: (title, time) => `Play “${title}” from ${time}`,
+  playOf: (title) => `Play “${title}”`,
+  resultsHeading: "Results",
   play: "Play",
   pause: "Pause",
   playbackFailed: "Your browser cannot play this file. It is still searchable.",
