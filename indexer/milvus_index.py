@@ -20,14 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import grpc  # type: ignore[import-not-found,import-untyped,unused-ignore]
+import grpc
 import numpy as np
 import numpy.typing as npt
-from pymilvus import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from pymilvus import (
     DataType,
     MilvusClient,
 )
-from pymilvus.exceptions import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from pymilvus.exceptions import (
     MilvusException,
 )
 

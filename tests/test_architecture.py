@@ -63,8 +63,9 @@ def test_the_reader_sees_every_world() -> None:
         assert list(python_files(world)), f"{world}/ holds no Python files: did it move?"
 
 
-def test_faiss_is_imported_in_exactly_one_file() -> None:
-    assert len(users_of("faiss", *WORLDS)) == 1
+@pytest.mark.parametrize("engine", ["faiss", "pymilvus", "obstore"])
+def test_an_engine_is_imported_in_exactly_one_file(engine: str) -> None:
+    assert len(users_of(engine, *WORLDS)) == 1
 
 
 def test_torch_stays_inside_models() -> None:
