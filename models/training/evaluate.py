@@ -253,8 +253,8 @@ def evaluate_set(
 ) -> Evaluation:
     """Evaluate on one set of tracks: every kind of tag with two labels or more, and captions.
 
-    Captions are compared only where each track has one: the first of each, equal texts being
-    equally right.
+    Captions are compared only where each track has one and most differ: the first of each, equal
+    texts being equally right.
     """
     tracks = embed_tracks(model, cache, entries)
     reports = []
@@ -269,8 +269,8 @@ def evaluate_set(
             title = f"{name}: similarity of tracks and {kind}"
             plot_matrix(scores[:80], rows, labels, title, plots / f"{name}-{kind}-matrix.png")
     forward = backward = None
-    if len(entries) > 1 and all(entry.captions for entry in entries):
-        texts = [entry.captions[0].text for entry in entries]
+    texts = [entry.captions[0].text for entry in entries if entry.captions]
+    if len(texts) == len(entries) > 1 and len(set(texts)) > len(texts) / 2:
         similarity = np.concatenate([model.embed_text([text]) for text in texts]) @ tracks.T
         relevant = np.array([[one == other for other in texts] for one in texts])
         forward = score_retrieval(similarity, relevant)
