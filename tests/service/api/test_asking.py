@@ -120,7 +120,7 @@ def test_tags_of_a_span_are_those_of_its_seconds(library: Library) -> None:
 
 def test_tags_of_an_unstored_clip_with_own_templates(library: Library, tmp_path: Path) -> None:
     running, _ = library
-    clip = write_audio(tmp_path / "clip.ogg", tone(5000.0, 5.0), 44_100)
+    clip = write_audio(tmp_path / "clip.ogg", tone(5000.0, 5.0, 44_100), 44_100)
     answer = ask_audio(
         running, "/tags/audio", clip, labels=["low", "high"], templates=["{label}", "{label} tone"]
     )

@@ -16,7 +16,7 @@ from service.database.tables import Job, Track
 from service.errors import InvalidRequest, TooLarge, TrackNotFound, Unavailable
 from service.ingest import upload as upload_module
 from service.ingest.upload import UploadService
-from service.tracks import service as track_service
+from service.tracks import blob_owners
 from service.tracks.blob_owners import collect_orphans
 from tests.support.audio import write_audio
 from tests.support.encoder import MODEL_ID, tone
@@ -192,14 +192,14 @@ def test_deleting_the_last_owner_while_the_same_bytes_arrive(
 ) -> None:
     """The rows are gone, the blob not yet: the new upload's bytes must survive the old delete."""
     first = library.upload_tone()
-    remove_unowned = track_service.remove_unowned
+    remove_unowned = blob_owners.remove_unowned
     arrived = []
 
     def upload_first(*arguments: object) -> bool:
         arrived.append(library.upload_tone())
         return remove_unowned(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(track_service, "remove_unowned", upload_first)
+    monkeypatch.setattr(blob_owners, "remove_unowned", upload_first)
     library.tracks.delete_track(first.track.id)
     (second,) = arrived
     assert not second.duplicate
