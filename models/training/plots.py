@@ -52,7 +52,7 @@ def plot_matrix(
     """Draw a matrix of scores as an image with labelled sides."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2 + 0.3 * len(columns), 2 + 0.2 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(6 + 0.3 * len(columns), 3 + 0.2 * len(rows)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(matrix, aspect="auto", cmap="magma")
     axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right", fontsize=7)

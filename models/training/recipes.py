@@ -102,10 +102,10 @@ def muq_small() -> MuqRecipe:
     return MuqRecipe(
         muq=small_muq_network(),
         data=DataConfig(
-            phases=(CropPhase(250, 3.0, 48),), augment=AugmentConfig(gain_db=20.0, tilt_db=3.0)
+            phases=(CropPhase(150, 3.0, 48),), augment=AugmentConfig(gain_db=20.0, tilt_db=3.0)
         ),
         optimiser=OptimiserConfig(
-            peak_lr=1e-3, updates=250, warmup_updates=25, decay="linear",
+            peak_lr=1e-3, updates=150, warmup_updates=25, decay="linear",
             betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01, clip_norm=1.0,
         ),
         loop=LoopConfig(precision="bf16", log_every=10, validate_every=100, save_every=50),
