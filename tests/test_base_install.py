@@ -32,6 +32,14 @@ def test_the_base_install_holds_no_torch() -> None:
     assert json.loads(answer.stdout) == []
 
 
+def test_training_commands_say_what_they_need() -> None:
+    command = [PYTHON, "-m", "muquery", "train", "muq", "--recipe", "tiny"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode != 0
+    assert "muquery[train]" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_upload_and_search_without_torch(tmp_path: Path) -> None:
     song = write_audio(tmp_path / "song.wav", _tone(12.0), 24_000, tags={"title": "A Tone"})
     env = environment(tmp_path, f"sqlite:///{tmp_path / 'library.sqlite3'}")

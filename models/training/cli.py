@@ -16,6 +16,8 @@ train_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+corpus_app = typer.Typer(help="The bundled model's training material.", no_args_is_help=True)
+train_app.add_typer(corpus_app, name="corpus")
 evaluate_app = typer.Typer(
     help="Evaluate a trained model on held-out tracks.", rich_markup_mode=None
 )
@@ -118,6 +120,17 @@ def train_cache_command(
     failed = build_mel_cache(read_manifest(manifest), manifest.parent, out, storage, processes)
     if failed:
         typer.echo(f"{len(failed)} tracks could not be decoded: {', '.join(failed[:10])}", err=True)
+
+
+@corpus_app.command("build")
+def build_corpus_command(
+    out: Annotated[Path, typer.Option(help="Folder of the corpus.")] = Path("corpus"),
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode and render.")] = 2,
+) -> None:
+    """Fetch, check and render the material again; takes about 14 GB of disk."""
+    from models.training.corpus.build import build_corpus
+
+    build_corpus(out, workers=workers, say=typer.echo)
 
 
 @evaluate_app.callback(invoke_without_command=True)

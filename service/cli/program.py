@@ -35,7 +35,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def build_program() -> typer.Typer:
-    """The command with all its subcommands; those of training only where torch is installed."""
+    """The command with all its subcommands; without torch those of training say what to do."""
     program = typer.Typer(
         help=HELP,
         no_args_is_help=True,
@@ -66,13 +66,19 @@ def _version_option(
 
 def _mount_training(program: typer.Typer) -> None:
     if importlib.util.find_spec("torch") is None:
+        anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+        for name in ("train", "evaluate"):
+            program.command(name, context_settings=anything)(_without_training)
         return
-    try:
-        from models.training.cli import evaluate_app, train_app
-    except ModuleNotFoundError:  # an extra of the training module is not installed
-        return
+    from models.training.cli import evaluate_app, train_app
+
     program.add_typer(train_app, name="train")
     program.add_typer(evaluate_app, name="evaluate")
+
+
+def _without_training() -> None:
+    """Needs the training extra: pip install 'muquery[train]'."""
+    raise CliError("training needs torch, which is not installed: pip install 'muquery[train]'")
 
 
 def _settings_problem(error: ValidationError) -> str:

@@ -20,7 +20,7 @@ from tests.support.service import eventually
 from tests.web.browser import start_browser
 
 OUT = ROOT / "docs" / "images"
-QUERY = "heavy distorted electric guitars"
+QUERY = "heavy distorted electric guitars with fast drums"
 
 
 def main() -> None:
