@@ -67,13 +67,17 @@ async def _post(path: str, url: str | None, key: str | None) -> Any:
 
 def list_models() -> None:
     """Models that come with this installation, and published ones that it knows."""
-    from models.bundle.loading import list_bundled, store_folder
+    from models.bundle.disk import read_manifest
+    from models.bundle.loading import find_bundle_folder, list_bundled, store_folder
     from models.bundle.pins import PUBLISHED_MODELS
     from models.bundle.pulling import is_pulled
     from service.runtime import model_store
 
     store = model_store(read_settings())
-    rows: list[tuple[object, ...]] = [(name, "installed", None) for name in list_bundled()]
+    rows: list[tuple[object, ...]] = [
+        (name, "installed", read_manifest(find_bundle_folder(name)).licence)
+        for name in list_bundled()
+    ]
     for name, model in sorted(PUBLISHED_MODELS.items()):
         state = "pulled" if is_pulled(model, store_folder(name, store)) else "can be pulled"
         rows.append((name, state, model.licence))

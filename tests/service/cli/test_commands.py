@@ -114,7 +114,9 @@ def test_keys_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str]) ->
 
 def test_models_are_listed_and_verified(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "list"]) == 0
-    assert "OpenMuQ/MuQ-MuLan-large" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "OpenMuQ/MuQ-MuLan-large" in listed
+    assert "GPL-3.0-only" in listed
     assert run(["model", "verify"]) == 0
     assert "is sound" in capsys.readouterr().out
     spoilt = home / "spoilt"
