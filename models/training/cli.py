@@ -6,6 +6,7 @@ torch is imported when a command runs, not when the commands are listed.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,52 +35,29 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last c
 Show = Annotated[bool, typer.Option("--show", help="Print the configuration; train nothing.")]
 
 
-@train_app.command("mel_rvq")
-def train_mel_rvq_command(
-    recipe: Recipe = "small",
-    settings: Settings = None,
-    run: RunFolder = None,
-    resume: Resume = False,
-    show: Show = False,
-) -> None:
-    """Fit the residual quantizer of mel frames."""
-    _train("mel_rvq", recipe, settings, run, resume, show)
+STAGES = {
+    "mel_rvq": "Fit the residual quantizer of mel frames.",
+    "muq": "Pre-train MuQ by masked prediction.",
+    "relabel": "Quantize a trained MuQ's states and label the corpus, for a further iteration.",
+    "mulan": "Train the joint music-text model by contrast, and by a teacher where one is given.",
+}
 
 
-@train_app.command("muq")
-def train_muq_command(
-    recipe: Recipe = "small",
-    settings: Settings = None,
-    run: RunFolder = None,
-    resume: Resume = False,
-    show: Show = False,
-) -> None:
-    """Pre-train MuQ by masked prediction."""
-    _train("muq", recipe, settings, run, resume, show)
+def _stage_command(stage: str) -> Callable[..., None]:
+    def command(
+        recipe: Recipe = "small",
+        settings: Settings = None,
+        run: RunFolder = None,
+        resume: Resume = False,
+        show: Show = False,
+    ) -> None:
+        _train(stage, recipe, settings, run, resume, show)
+
+    return command
 
 
-@train_app.command("relabel")
-def train_relabel_command(
-    recipe: Recipe = "small",
-    settings: Settings = None,
-    run: RunFolder = None,
-    resume: Resume = False,
-    show: Show = False,
-) -> None:
-    """Quantize a trained MuQ's states and label the corpus, for a further iteration."""
-    _train("relabel", recipe, settings, run, resume, show)
-
-
-@train_app.command("mulan")
-def train_mulan_command(
-    recipe: Recipe = "small",
-    settings: Settings = None,
-    run: RunFolder = None,
-    resume: Resume = False,
-    show: Show = False,
-) -> None:
-    """Train the joint music-text model by contrast, and by a teacher where one is given."""
-    _train("mulan", recipe, settings, run, resume, show)
+for _stage, _help in STAGES.items():
+    train_app.command(_stage, help=_help)(_stage_command(_stage))
 
 
 @train_app.command("manifest")

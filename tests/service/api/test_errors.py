@@ -170,7 +170,7 @@ def test_a_crash_says_nothing_of_itself(
     idle: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def crash(*_: object, **__: object) -> None:
-        raise RuntimeError("SELECT secret FROM /work/main")
+        raise RuntimeError("SELECT secret FROM /srv/music")
 
     monkeypatch.setattr(idle.services.tracks, "list_tracks", crash)
     response = idle.client.get(f"{API}/tracks")
