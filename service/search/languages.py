@@ -1,4 +1,4 @@
-"""Which scripts a text uses, and whether the model was ever taught a language written in them."""
+"""Which scripts a text uses, and whether the model was measured in a language written in them."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def language_warnings(texts: Iterable[str], languages: Collection[str]) -> list[
     names = dict.fromkeys(
         _SCRIPTS.get(script, (script.capitalize(), frozenset()))[0]
         for script in found
-        if not _is_taught(script, languages)
+        if not _is_measured(script, languages)
     )
     return [
-        f"The query has {name} letters, but this model was trained on these languages only: "
+        f"The query has {name} letters, but this model was measured in these languages only: "
         f"{known}. Expect poor results."
         for name in names
     ]
 
 
-def _is_taught(script: str, languages: Collection[str]) -> bool:
+def _is_measured(script: str, languages: Collection[str]) -> bool:
     written_in = _SCRIPTS.get(script, ("", frozenset()))[1]
     if written_in is None:
         return not languages or any(language not in _NOT_LATIN for language in languages)

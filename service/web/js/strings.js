@@ -54,6 +54,16 @@ export const strings = {
   sortTitle: "Title",
   sortArtist: "Artist",
   columns: { title: "Title", artist: "Artist", genre: "Genre", duration: "Length", state: "State" },
+  trackFields: {
+    artist: "Artist",
+    album: "Album",
+    genre: "Genre",
+    year: "Year",
+    licence: "Licence",
+    attribution: "Attribution",
+    filename: "File",
+    codec: "Codec",
+  },
   state: { pending: "Waiting", ready: "Ready", failed: "Failed" },
   jobState: {
     queued: "Waiting",

@@ -8,8 +8,6 @@ import { addTrack } from "./search.js";
 import { strings } from "./strings.js";
 import { waveform } from "./waveform.js";
 
-const FACTS = ["artist", "album", "genre", "year", "licence", "attribution", "filename", "codec"];
-
 export function showTrack(main, { reportError, go }, trackId) {
   let rows = [];
   let wave = null;
@@ -51,9 +49,9 @@ export function showTrack(main, { reportError, go }, trackId) {
       wave,
       el("dl", { class: "facts-list" },
         el("dt", {}, strings.columns.duration), el("dd", {}, clock(track.duration_s)),
-        FACTS.filter((name) => track[name] !== null && track[name] !== "").flatMap((name) => [
-          el("dt", {}, name[0].toUpperCase() + name.slice(1)), el("dd", {}, String(track[name])),
-        ])),
+        Object.entries(strings.trackFields)
+          .filter(([name]) => track[name] !== null && track[name] !== "")
+          .flatMap(([name, label]) => [el("dt", {}, label), el("dd", {}, String(track[name]))])),
       track.error_message ? el("p", { class: "notice error" }, track.error_message) : null,
       el("h2", {}, strings.moreLikeThis),
       neighbours);
