@@ -7,6 +7,8 @@ its turn instead of failing when it upgrades from a read.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +23,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 SQLITE_BUSY_MS = 30_000
 _WRITES = "muquery_writes"
+_PRIMARY_CODE = 0xFF  # SQLite puts the kind of an error in its lowest byte
+_SWITCH_PAUSE_S = 0.02
 
 
 class Database:
@@ -138,10 +142,28 @@ class _SqliteConnect:
         connection.create_function("lower", 1, _lower, deterministic=True)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged upload survives a power cut
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if self.foreign_keys else 'OFF'}")
         cursor.close()
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch the file to its write-ahead log, waiting for others who are switching it too.
+
+    SQLite answers "database is locked" at once when two connections to a new file switch
+    together: its busy timeout does not cover this lock. Later connections find the file switched.
+    """
+    deadline = time.monotonic() + SQLITE_BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+        time.sleep(_SWITCH_PAUSE_S)
 
 
 def _lower(value: Any) -> Any:
