@@ -226,7 +226,7 @@ class ApiKey(Base):
 
 
 class ServiceState(Base):
-    """Single values that all processes share: `active_model_id`, `demo_offered`."""
+    """Single values that all processes share, such as `demo_offered`."""
 
     __tablename__ = "service_state"
 
