@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+)
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from service.api import schemas
 from service.api.multipart import UploadForm, read_upload_form
 from service.blobs.store import PendingBlob
+from service.runtime import Services
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -38,6 +43,16 @@ async def received_file(
         yield blob, form
     finally:
         await run_in_threadpool(pending.__exit__, None, None, None)
+
+
+def received_clip(
+    request: Request, services: Services
+) -> AbstractAsyncContextManager[tuple[PendingBlob, UploadForm]]:
+    """The same for a clip that is not kept, with its own limit and its JSON part `options`."""
+    max_bytes = services.settings.max_clip_bytes
+    return received_file(
+        request, services.blobs.receive(max_bytes), json_field="options", max_bytes=max_bytes
+    )
 
 
 def parse_json_part(form: UploadForm, name: str, kind: type[T]) -> T:

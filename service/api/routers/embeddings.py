@@ -9,7 +9,7 @@ from service.api.auth import MAY_READ
 from service.api.connected import while_connected
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
-from service.api.forms import received_file
+from service.api.forms import received_clip
 from service.search.query import TextPart, texts_of
 
 router = APIRouter(prefix="/embeddings", tags=["embeddings"])
@@ -51,12 +51,7 @@ async def embed_texts(
 async def embed_audio(request: Request, services: ServicesDep) -> schemas.AudioEmbeddingResponse:
     """Unit vectors of a file's 10 s windows, and their plain mean; the file is not kept."""
     encoder = services.encoder.get()
-    async with received_file(
-        request,
-        services.blobs.receive(services.settings.max_clip_bytes),
-        json_field="options",
-        max_bytes=services.settings.max_clip_bytes,
-    ) as (pending, _form):
+    async with received_clip(request, services) as (pending, _form):
         clip = await services.embed_upload(pending)
     return schemas.AudioEmbeddingResponse(
         mean=clip.mean.tolist(),

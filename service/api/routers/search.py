@@ -11,7 +11,7 @@ from service.api.auth import MAY_READ
 from service.api.connected import while_connected
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
-from service.api.forms import multipart_body, parse_json_part, received_file
+from service.api.forms import multipart_body, parse_json_part, received_clip
 from service.api.wire import options_in, parts_in, search_out
 from service.search.query import ClipPart, TextPart
 
@@ -51,12 +51,7 @@ async def search_by_text(
 async def search_by_audio(request: Request, services: ServicesDep) -> schemas.SearchResponse:
     """Tracks or passages that sound like a clip, which is not kept."""
     services.encoder.get()
-    async with received_file(
-        request,
-        services.blobs.receive(services.settings.max_clip_bytes),
-        json_field="options",
-        max_bytes=services.settings.max_clip_bytes,
-    ) as (pending, form):
+    async with received_clip(request, services) as (pending, form):
         wanted = parse_json_part(form, "options", schemas.AudioSearchRequest)
         clip = await services.embed_upload(pending)
     part = ClipPart(clip.mean, clip.digest, wanted.weight)

@@ -9,7 +9,7 @@ from service.api.auth import MAY_READ
 from service.api.connected import while_connected
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
-from service.api.forms import multipart_body, parse_json_part, received_file
+from service.api.forms import multipart_body, parse_json_part, received_clip
 from service.api.wire import tags_out
 
 router = APIRouter(prefix="/tags", tags=["tags"])
@@ -39,12 +39,7 @@ async def tag_track(
 async def tag_audio(request: Request, services: ServicesDep) -> schemas.TagResponse:
     """How well each label fits a clip, which is not kept."""
     services.encoder.get()
-    async with received_file(
-        request,
-        services.blobs.receive(services.settings.max_clip_bytes),
-        json_field="options",
-        max_bytes=services.settings.max_clip_bytes,
-    ) as (pending, form):
+    async with received_clip(request, services) as (pending, form):
         wanted = parse_json_part(form, "options", schemas.TagOptions)
         clip = await services.embed_upload(pending)
     return tags_out(await services.tagging.tag_clip(clip, wanted.labels, wanted.templates))
