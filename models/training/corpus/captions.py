@@ -15,6 +15,8 @@ from models.training.corpus.instruments import SYNONYMS, program_family, program
 from models.training.corpus.render import Facts
 from models.training.manifest import Caption
 
+_RICH_WEIGHT = 3.0
+
 _TEMPO_WORDS: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (76, "slow", ("slow", "slow-paced", "low-tempo")),
     (104, "moderate", ("mid-tempo", "moderately paced", "medium tempo")),
@@ -41,9 +43,13 @@ def describe_render(facts: Facts, seed: int) -> Described:
     draw = random.Random(seed)  # noqa: S311
     voices = _voices(facts)
     full = _full_sentence(facts, voices)
+    rich = _rich_sentences(facts, voices, draw)
     texts = [*_sentences(facts, voices, draw), *_short(facts, voices, draw)]
-    captions = [Caption(full, "fact", 1.5)]
-    captions += [Caption(text, "fact", 1.0) for text in dict.fromkeys(texts) if text != full]
+    # A sentence that says everything tells clips apart; a single word fits hundreds of them.
+    weights = dict.fromkeys(texts, 1.0) | dict.fromkeys(rich, _RICH_WEIGHT)
+    weights.pop(full, None)
+    captions = [Caption(full, "fact", _RICH_WEIGHT)]
+    captions += [Caption(text, "fact", weight) for text, weight in weights.items()]
     return Described(tuple(captions), _tags(facts, voices))
 
 
@@ -107,6 +113,25 @@ def _full_sentence(facts: Facts, voices: Sequence[str]) -> str:
         f"{opening} {facts.genre} piece with {_join((*voices[:4], drums))}, "
         f"in {facts.key} {facts.mode} at {facts.tempo_bpm} beats per minute"
     )
+
+
+def _rich_sentences(facts: Facts, voices: Sequence[str], draw: random.Random) -> list[str]:
+    """Say nearly everything that is known, in other words and another order each time."""
+    speed, key = _speed_phrase(facts, draw), f"{facts.mode} key"
+    if facts.solo:
+        return [
+            f"{voices[0]} alone, {speed}, in a {key}",
+            f"a solo of {facts.tempo_bpm} bpm for {voices[0]}, {facts.key} {facts.mode}",
+        ]
+    named = list(voices[:4])
+    draw.shuffle(named)
+    beat = "over a drum beat" if facts.has_drums else "without any drums"
+    other = draw.choice((facts.genre, *facts.synonyms))
+    return [
+        f"{facts.genre} at {facts.tempo_bpm} bpm: {_join(named)}, {beat}, {key}",
+        f"{speed} {other} in a {key}, played by {_join(named)} {beat}",
+        f"{_join(named)} {beat} in the manner of {facts.genre}, {speed}",
+    ]
 
 
 def _sentences(facts: Facts, voices: Sequence[str], draw: random.Random) -> list[str]:

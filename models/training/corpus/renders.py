@@ -34,6 +34,10 @@ STYLE_LIBRARY = Path("/usr/share/mma/lib")
 LONGEST_S = 18.0
 BIT_RATE = 64_000
 SEED = 20261122
+TRAIN_GROWTH = 3.0
+"""Training renders of a style for each one that its genre's count alone would ask for."""
+SOLOS = 8
+"""Pieces of each melodic instrument alone."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +75,26 @@ def split_of_styles(library: Path) -> dict[str, Split]:
 
 
 def plan_jobs(library: Path, scale: float) -> list[Job]:
-    """Plan every render: rare genres get more pieces each; test pieces also in the unseen font."""
+    """Plan every render: rare genres get more pieces each; test pieces also in the unseen font.
+
+    `scale` multiplies what is trained on. Held-out pieces stay as they are (up to a scale of 1),
+    so that figures of corpora of different sizes can be compared.
+    """
     splits = split_of_styles(library)
     per_genre = Counter(_genre(library / f"{name}.mma") for name in splits)
     wanted = {}
     for name, split in splits.items():
         files = per_genre[_genre(library / f"{name}.mma")]
         pieces = 4 if split == "test" else 9 if files <= 2 else 5 if files <= 4 else 3
-        wanted[name] = max(1, round(pieces * scale))
+        grown = TRAIN_GROWTH * scale if split == "train" else min(scale, 1.0)
+        wanted[name] = max(1, round(pieces * grown))
     jobs = []
     for plan in plan_style_pieces(library, SEED, wanted):
         split = splits[plan.style_file or ""]
         jobs.append(Job(plan, _font(plan), split))
         if split == "test":
             jobs.append(Job(plan, HELD_OUT_FONT, split))
-    for plan in plan_solos(SEED, max(1, round(4 * scale))):
+    for plan in plan_solos(SEED, max(1, round(SOLOS * scale))):
         jobs.append(Job(plan, _font(plan), "train"))
     return jobs
 
