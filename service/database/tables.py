@@ -5,6 +5,7 @@
        └──────── n jobs             work on a track, claimed by a lease
     index_changes                   the ordered log that indexes replay (see service/index_sync)
     api_keys, service_state
+    vocabularies and tags           see tag_tables, which is part of this schema
 
 "model" means a network everywhere in this project: these classes are tables.
 Vector ids in an index: a track's is its `pk`; a clip's is `pk << 20 | position`.
@@ -12,12 +13,11 @@ Vector ids in an index: a track's is its `pk`; a clip's is `pk << 20 | position`
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
     Float,
@@ -25,38 +25,22 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from service.database.base import Base as Base
+from service.database.base import BigKey, JsonObject, utc_now
+from service.database.tag_tables import TagLabel as TagLabel
+from service.database.tag_tables import TagValue as TagValue
+from service.database.tag_tables import TrackTagging as TrackTagging
+from service.database.tag_tables import Vocabulary as Vocabulary
 from service.database.types import UtcDateTime
-
-# A bare BIGINT does not count upwards by itself on SQLite; INTEGER does, and is 64 bits there.
-BigKey = BigInteger().with_variant(Integer(), "sqlite")
-JsonObject = JSON().with_variant(JSONB(), "postgresql")
 
 CLIP_BITS = 20
 """Low bits of a clip's vector id that hold its position: up to 1,048,576 clips a track."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
 
 
 class TrackState(StrEnum):
