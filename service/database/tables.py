@@ -6,6 +6,7 @@
     index_changes                   the ordered log that indexes replay (see service/index_sync)
     api_keys, service_state
     vocabularies and tags           see tag_tables, which is part of this schema
+    imports and their files         see import_tables, which is part of it too
 
 "model" means a network everywhere in this project: these classes are tables.
 Vector ids in an index: a track's is its `pk`; a clip's is `pk << 20 | position`.
@@ -19,7 +20,9 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -28,11 +31,24 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    event,
+    false,
+    inspect,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from service.database.base import Base as Base
 from service.database.base import BigKey, JsonObject, utc_now
+from service.database.extra_values import FoldedText, add_extra, replace_extra
+from service.database.extra_values import TrackExtra as TrackExtra
+from service.database.folding import folded_key
+from service.database.import_tables import Import as Import
+from service.database.import_tables import ImportItem as ImportItem
+from service.database.import_tables import WaitingEmbedding as WaitingEmbedding
+from service.database.import_tables import WebhookDelivery as WebhookDelivery
+from service.database.access_tables import ApiKey as ApiKey
+from service.database.access_tables import AuditEntry as AuditEntry
+from service.database.access_tables import AuditOutcome as AuditOutcome
 from service.database.tag_tables import TagLabel as TagLabel
 from service.database.tag_tables import TagValue as TagValue
 from service.database.tag_tables import TrackTagging as TrackTagging
@@ -91,6 +107,11 @@ class Track(Base):
     licence: Mapped[str | None] = mapped_column(String(200))
     attribution: Mapped[str | None] = mapped_column(String(1000))
     extra: Mapped[dict[str, Any]] = mapped_column(JsonObject, default=dict)
+    # The same names folded (see `folding`), for equality, order and counts.
+    title_key: Mapped[str | None] = mapped_column(FoldedText)
+    artist_key: Mapped[str | None] = mapped_column(FoldedText)
+    album_key: Mapped[str | None] = mapped_column(FoldedText)
+    genre_key: Mapped[str | None] = mapped_column(FoldedText)
 
     state: Mapped[str] = mapped_column(String(16), default=TrackState.PENDING)
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -106,9 +127,39 @@ class Track(Base):
         CheckConstraint("state IN ('pending', 'ready', 'failed')", name="state"),
         Index("ix_tracks_added_at_pk", "added_at", "pk"),
         Index("ix_tracks_state", "state"),
+        Index("ix_tracks_artist_key_pk", "artist_key", "pk"),
+        Index("ix_tracks_album_key_pk", "album_key", "pk"),
+        Index("ix_tracks_genre_key_pk", "genre_key", "pk"),
+        # Holds what most filters ask of a track, in a tenth of the bytes of its row.
+        Index(
+            "ix_tracks_filter",
+            "state",
+            "genre_key",
+            "artist_key",
+            "album_key",
+            "year",
+            "duration_s",
+            "added_at",
+        ),
         # Never hand out a number twice: an index may still hold the vectors of a deleted track.
         {"sqlite_autoincrement": True},
     )
+
+    @validates("title", "artist", "album", "genre")
+    def _fold(self, name: str, value: str | None) -> str | None:
+        setattr(self, f"{name}_key", folded_key(value))
+        return value
+
+
+@event.listens_for(Track, "after_insert")
+def _add_extra(_mapper: object, connection: Connection, track: Track) -> None:
+    add_extra(connection, track.pk, track.extra or {})
+
+
+@event.listens_for(Track, "after_update")
+def _replace_extra(_mapper: object, connection: Connection, track: Track) -> None:
+    if inspect(track).attrs.extra.history.has_changes():
+        replace_extra(connection, track.pk, track.extra or {})
 
 
 class Clip(Base):
@@ -150,6 +201,7 @@ class Job(Base):
     model_id: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
     priority: Mapped[int] = mapped_column(Integer, default=0)  # smaller numbers go first
+    held: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     run_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -170,7 +222,7 @@ class Job(Base):
         CheckConstraint(
             "state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"
         ),
-        Index("ix_jobs_claim", "state", "priority", "run_at"),
+        Index("ix_jobs_claim", "state", "held", "priority", "run_at"),
         Index("ix_jobs_track_pk", "track_pk"),
         Index("ix_jobs_updated_at", "updated_at"),
         Index("ix_jobs_created_at_id", "created_at", "id"),
@@ -194,21 +246,6 @@ class IndexChange(Base):
     __table_args__ = (CheckConstraint("op IN ('publish', 'delete')", name="op"),)
 
 
-class ApiKey(Base):
-    """A key for the API: only its SHA-256 is stored."""
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    name: Mapped[str] = mapped_column(String(100))
-    key_sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    scopes: Mapped[list[str]] = mapped_column(JsonObject)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-
 class ServiceState(Base):
     """Single values that all processes share, such as `demo_offered`."""
 
@@ -216,3 +253,16 @@ class ServiceState(Base):
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(Text)
+
+
+class ServedModel(Base):
+    """A model that this library was or is to be analysed under; `source` None is the default."""
+
+    __tablename__ = "served_models"
+
+    model_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str | None] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(String(200))
+    licence: Mapped[str] = mapped_column(String(200))
+    embed_dim: Mapped[int] = mapped_column(Integer)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
