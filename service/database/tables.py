@@ -4,7 +4,8 @@
        │   └──── n track_vectors    their mean, per model
        └──────── n jobs             work on a track, claimed by a lease
     index_changes                   the ordered log that indexes replay (see service/index_sync)
-    api_keys, service_state
+    service_state, served_models
+    keys and the audit log          see access_tables, which is part of this schema
     vocabularies and tags           see tag_tables, which is part of this schema
     imports and their files         see import_tables, which is part of it too
 
@@ -37,6 +38,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
+from service.database.access_tables import ApiKey as ApiKey
+from service.database.access_tables import AuditEntry as AuditEntry
+from service.database.access_tables import AuditOutcome as AuditOutcome
 from service.database.base import Base as Base
 from service.database.base import BigKey, JsonObject, utc_now
 from service.database.extra_values import FoldedText, add_extra, replace_extra
@@ -46,9 +50,6 @@ from service.database.import_tables import Import as Import
 from service.database.import_tables import ImportItem as ImportItem
 from service.database.import_tables import WaitingEmbedding as WaitingEmbedding
 from service.database.import_tables import WebhookDelivery as WebhookDelivery
-from service.database.access_tables import ApiKey as ApiKey
-from service.database.access_tables import AuditEntry as AuditEntry
-from service.database.access_tables import AuditOutcome as AuditOutcome
 from service.database.tag_tables import TagLabel as TagLabel
 from service.database.tag_tables import TagValue as TagValue
 from service.database.tag_tables import TrackTagging as TrackTagging
