@@ -12,6 +12,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
+from service.database.base import is_mapped
 from service.database.engine import normalised_url, open_engine, writing_connection
 from service.database.tables import Base
 from service.settings import Settings
@@ -23,6 +24,7 @@ def run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_server_default=True,
+        include_name=is_mapped,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -22,6 +22,7 @@ LAYERS = [
         "service.tracks",
         "service.jobs",
         "service.keys",
+        "service.keywords",
         "service.inference",
         "service.index_sync",
     },
