@@ -19,6 +19,7 @@ LAYERS = [
     {"service.errors", "service.settings", "service.ids"},
     {"service.database", "service.blobs", "service.audio"},
     {
+        "service.filtering",
         "service.tracks",
         "service.jobs",
         "service.keys",

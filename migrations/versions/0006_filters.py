@@ -1,4 +1,4 @@
-"""What filters and facets read: folded names beside the names, and the values of `extra` as rows."""
+"""What filters and facets read: names folded beside the names, the values of `extra` as rows."""
 
 from __future__ import annotations
 
