@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
 
 from service.audio.results import AudioProbe
 from service.blobs.store import BlobInfo, BlobStore, PendingBlob
 from service.database.engine import Database
 from service.database.tables import Job, Track
 from service.ids import new_id
-from service.jobs.queue import add_job
+from service.jobs.queue import Priority, add_job
 from service.tracks.blob_owners import lock_blob
 from service.tracks.metadata import clean_filename, clean_values
 from service.tracks.repository import find_or_create, find_track_by_sha256
@@ -44,6 +46,18 @@ class Uploaded:
     track: Track
     job: Job | None
     duplicate: bool
+
+
+class Admission(Protocol):
+    """The batch through which a file comes in: it speaks inside the transaction that stores it."""
+
+    def begin(self, session: Session) -> bool:
+        """Whether the file's job is to be held; what it raises refuses the file."""
+        ...
+
+    def note(self, session: Session, uploaded: Uploaded) -> None:
+        """Remember what became of the file."""
+        ...
 
 
 class UploadService:
@@ -78,36 +92,61 @@ class UploadService:
         return self._blobs.receive(self.max_bytes)
 
     def accept(
-        self, pending: PendingBlob, *, filename: str, values: Mapping[str, Any] | None = None
+        self,
+        pending: PendingBlob,
+        *,
+        filename: str,
+        values: Mapping[str, Any] | None = None,
+        admission: Admission | None = None,
     ) -> Uploaded:
         """Make a track of a received file; `values` (None = not said) win over the file's tags.
 
-        Raises DecodeError, InvalidRequest, Unavailable; then nothing is kept.
+        Raises DecodeError, InvalidRequest, Unavailable, and what the admission raises; then nothing
+        is kept.
         """
         given = clean_values({k: v for k, v in (values or {}).items() if v is not None})
         info = pending.finish()
-        known = self._find_known(pending, info)
+        known = self._find_known(pending, info, admission)
         if known is not None:
-            return Uploaded(known, None, True)
+            return known
         model_id = self._model_id()
         track = _new_track(info, self._probe(pending.path), filename, given)
         pending.prepare()
         with self._database.write() as session:
+            held = admission.begin(session) if admission else False
             lock_blob(session, info.sha256)
             track, created = find_or_create(session, track)
-            job = add_job(session, track.pk, model_id, self._max_attempts) if created else None
+            priority = Priority.BATCH if admission else Priority.INTERACTIVE
+            job = None
+            if created:
+                job = add_job(
+                    session,
+                    track.pk,
+                    model_id,
+                    self._max_attempts,
+                    priority=priority,
+                    held=held,
+                )
             session.flush()
+            uploaded = Uploaded(track, job, not created)
+            if admission:
+                admission.note(session, uploaded)
             pending.place()
-        return Uploaded(track, job, not created)
+        return uploaded
 
     def upload(
-        self, chunks: Iterable[bytes], *, filename: str, values: Mapping[str, Any] | None = None
+        self,
+        chunks: Iterable[bytes],
+        *,
+        filename: str,
+        values: Mapping[str, Any] | None = None,
+        admission: Admission | None = None,
     ) -> Uploaded:
         """Receive and accept in one; raises what both raise."""
         with self.receive() as pending:
             for chunk in chunks:
                 pending.write(chunk)
-            return self.accept(pending, filename=filename, values=values)
+            return self.accept(pending, filename=filename, values=values, admission=admission)
 
     def upload_file(self, path: Path, *, values: Mapping[str, Any] | None = None) -> Uploaded:
         """Copy a file of this machine in; raises what `upload` does, and OSError."""
@@ -115,14 +154,23 @@ class UploadService:
             chunks = iter(lambda: file.read(_COPY_BYTES), b"")
             return self.upload(chunks, filename=path.name, values=values)
 
-    def _find_known(self, pending: PendingBlob, info: BlobInfo) -> Track | None:
+    def _find_known(
+        self, pending: PendingBlob, info: BlobInfo, admission: Admission | None
+    ) -> Uploaded | None:
         """The track with these bytes, so that a duplicate is neither probed nor stored again."""
         with self._database.write() as session:
+            if admission:
+                admission.begin(session)
             lock_blob(session, info.sha256)
             known = find_track_by_sha256(session, info.sha256)
-            if known is not None and self._blobs.find(info.sha256) is None:
+            if known is None:
+                return None
+            uploaded = Uploaded(known, None, True)
+            if admission:
+                admission.note(session, uploaded)
+            if self._blobs.find(info.sha256) is None:
                 pending.place()  # someone lost the file: these are its bytes
-        return known
+        return uploaded
 
 
 def _new_track(info: BlobInfo, probe: AudioProbe, filename: str, given: Mapping[str, Any]) -> Track:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from service.database.engine import Database, database_now
+from service.database.import_tables import ItemState
 from service.database.paging import Keyset, Page
 from service.database.tables import Job, JobState, Track, TrackState
 from service.errors import JobNotCancellable, JobNotFound, JobNotRetryable
-from service.jobs.queue import lock_track, requeue
+from service.jobs.batch_items import end_items, reopen_items
+from service.jobs.queue import lock_track, renew
+
+JOB_CANCELLED = "job_cancelled"
+_CANCELLED_MESSAGE = "The job was cancelled."
 
 
 @dataclass(frozen=True)
 class JobView:
-    """A job with what a list shows of its track."""
+    """A job with what a list shows of its track; a job about the whole library has none."""
 
     job: Job
-    track_id: str
+    track_id: str | None
     track_title: str | None
 
 
@@ -52,7 +56,7 @@ class JobService:
         wanted: list[ColumnElement[bool]] = [] if state is None else [Job.state == state]
         query = (
             select(Job, Track.id, Track.title)
-            .join(Track, Track.pk == Job.track_pk)
+            .outerjoin(Track, Track.pk == Job.track_pk)
             .where(*wanted, *keyset.after(cursor))
             .order_by(*keyset.order_by())
             .limit(limit + 1)
@@ -84,6 +88,10 @@ class JobService:
             job.state, job.owner, job.lease_until = JobState.CANCELLED, None, None
             job.finished_at = database_now(session)
             session.flush()
+            if job.track_pk is not None:
+                end_items(
+                    session, job.track_pk, ItemState.CANCELLED, JOB_CANCELLED, _CANCELLED_MESSAGE
+                )
             return _get_view(session, job_id)
 
     def retry(self, job_id: str) -> JobView:
@@ -92,12 +100,14 @@ class JobService:
             track_pk = session.scalar(select(Job.track_pk).where(Job.id == job_id))
             track = None if track_pk is None else lock_track(session, track_pk)
             job = _lock_job(session, job_id)
-            if track is None:
+            if track is None and track_pk is not None:
                 raise JobNotFound(job_id=job_id)
             if job.state not in (JobState.FAILED, JobState.CANCELLED):
                 raise JobNotRetryable(state=job.state)
-            _renew(job, track, self._max_attempts, database_now(session))
+            renew(job, self._max_attempts, database_now(session))
             session.flush()
+            if track is not None:
+                _reopen(session, track)
             return _get_view(session, job_id)
 
 
@@ -111,7 +121,7 @@ def _lock_job(session: Session, job_id: str) -> Job:
 def _get_view(session: Session, job_id: str) -> JobView:
     row = session.execute(
         select(Job, Track.id, Track.title)
-        .join(Track, Track.pk == Job.track_pk)
+        .outerjoin(Track, Track.pk == Job.track_pk)
         .where(Job.id == job_id)
     ).one_or_none()
     if row is None:
@@ -124,10 +134,8 @@ def _count_states(session: Session) -> dict[str, int]:
     return {str(state): 0 for state in JobState} | {row[0]: row[1] for row in rows}
 
 
-def _renew(job: Job, track: Track, more_attempts: int, now: datetime) -> None:
-    """A fresh set of tries; `attempts` goes on counting, because it is the fence."""
-    requeue(job, now)
-    job.max_attempts = job.attempts + more_attempts
-    job.error_code = job.error_message = job.finished_at = None
+def _reopen(session: Session, track: Track) -> None:
+    """What waits for this track's job waits again."""
+    reopen_items(session, track.pk)
     if track.state == TrackState.FAILED:
         track.state, track.error_code, track.error_message = TrackState.PENDING, None, None
