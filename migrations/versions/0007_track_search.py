@@ -54,8 +54,11 @@ def _fill(connection: sa.Connection) -> None:
     """Store the words of the tracks that are here; none has tags yet."""
     tracks = sa.table("tracks", sa.column("pk"), *map(sa.column, SOURCES))
     if connection.dialect.name == "sqlite":
-        values = ", ".join(f":{name}" for name in COLUMNS)
-        insert = f"INSERT INTO track_search (rowid, {', '.join(COLUMNS)}) VALUES (:pk, {values})"
+        insert = (
+            "INSERT INTO track_search "
+            "(rowid, title, artist, album, genre, tags, filename, whole) "
+            "VALUES (:pk, :title, :artist, :album, :genre, :tags, :filename, :whole)"
+        )
     else:
         insert = "INSERT INTO track_search VALUES (:pk, array_to_tsvector(CAST(:words AS text[])))"
     after = -1
@@ -64,11 +67,11 @@ def _fill(connection: sa.Connection) -> None:
         rows = connection.execute(query).all()
         if not rows:
             return
-        connection.execute(sa.text(insert), [_values(row._mapping) for row in rows])
+        connection.execute(sa.text(insert), [_values(row._asdict()) for row in rows])
         after = rows[-1].pk
 
 
-def _values(track: Any) -> dict[str, Any]:
+def _values(track: dict[str, Any]) -> dict[str, Any]:
     columns = document_of(track, labels=()).columns()
     words = {
         letter + word

@@ -35,8 +35,9 @@ _DELETE = {
 }
 _INSERT = {
     "sqlite": (
-        f"INSERT INTO track_search (rowid, {', '.join(COLUMNS)}) "
-        f"VALUES (:pk, {', '.join(f':{name}' for name in COLUMNS)})"
+        "INSERT INTO track_search "
+        "(rowid, title, artist, album, genre, tags, filename, whole) "
+        "VALUES (:pk, :title, :artist, :album, :genre, :tags, :filename, :whole)"
     ),
     "postgresql": (
         "INSERT INTO track_search (track_pk, document) "
@@ -46,8 +47,8 @@ _INSERT = {
 }
 _ROWS_AFTER = {
     "sqlite": (
-        f"SELECT rowid AS pk, {', '.join(COLUMNS)} FROM track_search "
-        "WHERE rowid > :after ORDER BY rowid LIMIT :count"
+        "SELECT rowid AS pk, title, artist, album, genre, tags, filename, whole "
+        "FROM track_search WHERE rowid > :after ORDER BY rowid LIMIT :count"
     ),
     "postgresql": (
         "SELECT track_pk AS pk, tsvector_to_array(document) AS words FROM track_search "
@@ -120,7 +121,7 @@ def _documents(session: Session, pks: Sequence[int], *, lock: bool) -> dict[int,
     )
     for track_pk, label in session.execute(tags):
         labels.setdefault(track_pk, set()).add(label)
-    return {row.pk: document_of(row._mapping, labels.get(row.pk, ())) for row in rows}
+    return {row.pk: document_of(row._asdict(), labels.get(row.pk, ())) for row in rows}
 
 
 def _write(session: Session, documents: dict[int, Document]) -> None:

@@ -21,7 +21,7 @@ MAX_TEXT_CHARS = 4_000
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"}
 )
-_APOSTROPHES = re.compile("(?<=\\w)['’ʼ`](?=\\w)")  # noqa: RUF001
+_APOSTROPHES = re.compile("(?<=\\w)['’ʼ`](?=\\w)")
 # Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, Han with extensions.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from service.database.paging import Keyset, Page
 from service.database.tables import CLIP_BITS, Clip, Track, TrackState
 from service.errors import TrackNotFound
+from service.keywords.store import refresh_track_text
 
 TrackSort = Literal["added_at", "title", "artist", "album", "year", "duration_s"]
 
@@ -93,6 +94,8 @@ def find_or_create(session: Session, new: Track) -> tuple[Track, bool]:
     try:
         with session.begin_nested():
             session.add(new)
+            session.flush()
+            refresh_track_text(session, new.pk)
     except IntegrityError:
         known = find_track_by_sha256(session, new.sha256)
         if known is None:

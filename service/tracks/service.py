@@ -12,6 +12,7 @@ from service.database.engine import Database
 from service.database.paging import Page
 from service.database.tables import Clip, Track
 from service.index_sync.changes import append_change
+from service.keywords.store import refresh_track_text
 from service.tracks import repository
 from service.tracks.blob_owners import release_blob
 from service.tracks.metadata import clean_values
@@ -62,6 +63,7 @@ class TrackService:
             for name, value in cleaned.items():
                 setattr(track, name, value)
             session.flush()
+            refresh_track_text(session, track.pk)
             session.refresh(track)
         return track
 
@@ -74,6 +76,7 @@ class TrackService:
         with self._database.write() as session:
             track = repository.get_track(session, track_id, lock=True)
             session.execute(delete(Track).where(Track.pk == track.pk))
+            refresh_track_text(session, track.pk)
             append_change(session, "delete", track.pk, model_id=None)
         release_blob(self._database, self._blobs, track.sha256)
 

@@ -1,6 +1,7 @@
 """The stored words of tracks follow the tracks, on both databases."""
 
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from service.keywords.store import (
     repair_texts,
     verify_texts,
 )
+from tests.support.library import Library
 from tests.support.rows import new_track
 
 
@@ -62,10 +64,15 @@ def test_a_change_that_is_rolled_back_leaves_the_words(database: Database) -> No
     with database.write() as session:
         track = new_track(session, title="first")
         refresh_track_text(session, track.pk)
-    with pytest.raises(RuntimeError), database.write() as session:
-        session.get_one(Track, track.pk).title = "second"
-        refresh_track_text(session, track.pk)
-        raise RuntimeError
+
+    def fail() -> None:
+        with database.write() as session:
+            session.get_one(Track, track.pk).title = "second"
+            refresh_track_text(session, track.pk)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert "first" in stored_words(database, track.pk)
 
 
@@ -125,3 +132,18 @@ def test_the_migration_stores_the_words_of_tracks_that_are_here(database_url: st
     assert verify_texts(database).ok
     assert {"etude", "2"} <= stored_words(database, pks[2])
     database.dispose()
+
+
+def test_what_makes_edits_and_deletes_tracks_keeps_their_words(
+    database: Database, tmp_path: Path
+) -> None:
+    library = Library(database, tmp_path)
+    track = library.upload_tone(title="Clair de Lune").track
+    assert {"clair", "lune"} <= stored_words(database, track.pk)
+    library.tracks.patch_track(track.id, {"title": None, "artist": "Debussy"})
+    assert "debussy" in stored_words(database, track.pk)
+    assert "lune" not in stored_words(database, track.pk)
+    library.tracks.delete_track(track.id)
+    assert stored_words(database, track.pk) == set()
+    assert verify_texts(database).ok
+    library.close()
