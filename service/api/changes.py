@@ -42,7 +42,7 @@ class ChangeWatcher:
             since = database_now(session) - LOOKBACK
             rows = session.execute(
                 select(Job, Track.id, Track.title)
-                .join(Track, Track.pk == Job.track_pk)
+                .outerjoin(Track, Track.pk == Job.track_pk)
                 .where(Job.updated_at > since)
                 .order_by(Job.updated_at)
                 .limit(MAX_JOBS)

@@ -93,8 +93,8 @@ class TrackPage(Wire):
 
 class Job(Wire):
     id: str
-    kind: str
-    track_id: str
+    kind: str = Field(description="embed: analyse a track; tag: tag the library again.")
+    track_id: str | None = Field(description="Null for a job about the whole library.")
     track_title: str | None
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     progress: float = Field(ge=0, le=1)

@@ -35,6 +35,7 @@ from sqlalchemy import (
     event,
     false,
     inspect,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
@@ -192,13 +193,13 @@ class TrackVector(Base):
 
 
 class Job(Base):
-    """A unit of work on a track; claimed by lease, fenced by owner and attempt."""
+    """A unit of work, on a track or (without one) on the library; claimed by lease, fenced."""
 
     __tablename__ = "jobs"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32), default="embed")
-    track_pk: Mapped[int] = mapped_column(ForeignKey("tracks.pk", ondelete="CASCADE"))
+    track_pk: Mapped[int | None] = mapped_column(ForeignKey("tracks.pk", ondelete="CASCADE"))
     model_id: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16), default=JobState.QUEUED)
     priority: Mapped[int] = mapped_column(Integer, default=0)  # smaller numbers go first
@@ -216,10 +217,18 @@ class Job(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
-    track: Mapped[Track] = relationship(back_populates="jobs")
+    track: Mapped[Track | None] = relationship(back_populates="jobs")
 
     __table_args__ = (
         UniqueConstraint("kind", "track_pk", "model_id"),
+        Index(
+            "uq_jobs_library",
+            "kind",
+            "model_id",
+            unique=True,
+            sqlite_where=text("track_pk IS NULL"),
+            postgresql_where=text("track_pk IS NULL"),
+        ),
         CheckConstraint(
             "state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"
         ),

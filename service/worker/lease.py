@@ -10,7 +10,7 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.jobs.queue import Claim, JobQueue, Lease
+from service.jobs.queue import HeldJob, JobQueue, Lease
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _TICK_S = 1.0
 class LeaseKeeper:
     """Beats in a thread of its own: every third of the lease, sooner when there is progress."""
 
-    def __init__(self, queue: JobQueue, claim: Claim) -> None:
+    def __init__(self, queue: JobQueue, claim: HeldJob) -> None:
         self._queue = queue
         self._claim = claim
         self._progress = 0.0

@@ -1,4 +1,4 @@
-"""The worker: claims embed jobs and runs them, one at a time, until it is told to stop.
+"""The worker: claims jobs and runs them, one at a time, until it is told to stop.
 
 Any number may run at once, as threads of `muquery serve` or as processes of their own; what keeps
 them apart is the claim in SQL alone.
@@ -11,13 +11,15 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from service.audio.errors import DecodeError
 from service.blobs.store import BlobMissing
 from service.errors import MuqueryError
 from service.inference.encoder import EncoderHandle
 from service.ingest.embed import EmbedTrack, LeaseLost
-from service.jobs.queue import Claim, JobQueue
+from service.jobs.queue import Claim, GaveWay, HeldJob, JobQueue, LibraryClaim
 from service.worker.lease import LeaseKeeper
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,14 @@ class _Stopping(Exception):
     """The worker was asked to stop in the middle of a job."""
 
 
+class LibraryJob(Protocol):
+    """What does the jobs of one kind that are about the whole library."""
+
+    def run(self, claim: LibraryClaim, check: Callable[[float], None]) -> None:
+        """Do the job and end it; raises GaveWay where others should go first, LeaseLost."""
+        ...
+
+
 class Worker:
     """Runs jobs for the model that its process has loaded."""
 
@@ -38,12 +48,14 @@ class Worker:
         embed: EmbedTrack,
         encoder: EncoderHandle,
         *,
+        library_jobs: Mapping[str, LibraryJob] | None = None,
         poll_s: float = 1.0,
         owner: str | None = None,
     ) -> None:
         self._queue = queue
         self._embed = embed
         self._encoder = encoder
+        self._library_jobs = dict(library_jobs or {})
         self._poll_s = poll_s
         self.owner = owner or _owner_name()
         self._stop = threading.Event()
@@ -113,7 +125,7 @@ class Worker:
             self._run_claim(claim, keeper)
         return True
 
-    def _run_claim(self, claim: Claim, keeper: LeaseKeeper) -> None:
+    def _run_claim(self, claim: Claim | LibraryClaim, keeper: LeaseKeeper) -> None:
         def check(progress: float) -> None:
             keeper.note(progress)
             if keeper.lost:
@@ -122,17 +134,21 @@ class Worker:
                 raise _Stopping
 
         try:
-            seq = self._embed.run(claim, check)
-            logger.info("job %s: done, change %d", claim.job_id, seq)
+            if isinstance(claim, Claim):
+                seq = self._embed.run(claim, check)
+                logger.info("job %s: done, change %d", claim.job_id, seq)
+            else:
+                self._library_jobs[claim.kind].run(claim, check)
+                logger.info("job %s (%s): done", claim.job_id, claim.kind)
         except LeaseLost:
             logger.info("job %s: cancelled or taken over; nothing written", claim.job_id)
-        except _Stopping:
+        except (_Stopping, GaveWay):
             self._queue.release(claim)
             logger.info("job %s: given back", claim.job_id)
         except Exception as error:  # noqa: BLE001 - every failure of a job ends as its state
             self._fail(claim, error)
 
-    def _fail(self, claim: Claim, error: Exception) -> None:
+    def _fail(self, claim: HeldJob, error: Exception) -> None:
         if isinstance(error, DecodeError):
             retryable = error.is_transient
             code, message = error.code, error.message
