@@ -35,7 +35,12 @@ from models.training.corpus.pieces import (
     is_reserved_artist,
     licence_allows_training,
 )
-from models.training.corpus.rules import RESERVED_ARTISTS, RESERVED_PACKAGES, TRAINING_LICENCES
+from models.training.corpus.rules import (
+    EVALUATED_ARTISTS,
+    RESERVED_ARTISTS,
+    RESERVED_PACKAGES,
+    TRAINING_LICENCES,
+)
 from models.training.manifest import ManifestError, read_manifest
 
 RATE_HZ = 24_000
@@ -176,6 +181,16 @@ def test_a_reserved_artists_piece_is_left_out_wherever_it_appears(tmp_path: Path
     (item,) = find_pieces(package("game"), root)
     assert isinstance(item, LeftOut)
     assert "reserved" in item.reason
+
+
+def test_an_evaluated_artists_piece_is_never_trained_on(tmp_path: Path) -> None:
+    artist = sorted(EVALUATED_ARTISTS)[0].title()
+    root = make_package(tmp_path, "game", {"tune.opus": tune(1)}, artist=f" {artist} ")
+    (trained,) = find_pieces(package("game"), root)
+    (held,) = find_pieces(package("game", split="test"), root)
+    assert isinstance(trained, LeftOut)
+    assert trained.reason == "artist is held out for the labelled evaluation"
+    assert isinstance(held, Piece)
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED_PACKAGES))

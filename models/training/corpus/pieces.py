@@ -16,7 +16,11 @@ from pathlib import Path, PurePosixPath
 from models.training.corpus.audio import AudioError, AudioInfo, probe
 from models.training.corpus.copyright_file import Stanza, Terms, find_terms, parse_stanzas
 from models.training.corpus.packages import Package
-from models.training.corpus.rules import RESERVED_ARTISTS, TRAINING_LICENCES
+from models.training.corpus.rules import (
+    EVALUATED_ARTISTS,
+    RESERVED_ARTISTS,
+    TRAINING_LICENCES,
+)
 
 SHORTEST_S = 25.0
 _AUDIO = frozenset({".ogg", ".oga", ".opus", ".mp3", ".wav", ".flac", ".m4a"})
@@ -117,7 +121,11 @@ def _reason_to_leave_out(piece: Piece) -> str | None:
         return noted
     if is_reserved_artist(piece.artist, tags.get("composer"), tags.get("album_artist"), inner):
         return "by an artist of the reserved packages"
-    if piece.package.split != "test" and not licence_allows_training(piece.terms.licence):
+    if piece.package.split == "test":
+        return None
+    if (piece.artist or "").strip().lower() in EVALUATED_ARTISTS:
+        return "artist is held out for the labelled evaluation"
+    if not licence_allows_training(piece.terms.licence):
         return f"licence not compatible with the weights': {piece.terms.licence}"
     return None
 
