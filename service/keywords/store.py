@@ -84,7 +84,7 @@ def refresh_track_texts(session: Session, track_pks: Sequence[int]) -> None:
     """The same for many tracks."""
     for start in range(0, len(track_pks), _BATCH):
         pks = sorted(set(track_pks[start : start + _BATCH]))
-        documents = _documents(session, pks, lock=True)
+        documents = read_documents(session, pks, lock=True)
         _write(session, documents)
         _remove(session, [pk for pk in pks if pk not in documents])
 
@@ -109,7 +109,10 @@ def repair_texts(database: Database) -> TextCheck:
     return _check(checked, wrong, repaired=len(wrong))
 
 
-def _documents(session: Session, pks: Sequence[int], *, lock: bool) -> dict[int, Document]:
+def read_documents(
+    session: Session, pks: Sequence[int], *, lock: bool = False
+) -> dict[int, Document]:
+    """The words of these tracks as their rows and tags are now; `lock` holds them so."""
     query = select(Track.pk, *_SOURCES).where(Track.pk.in_(pks)).order_by(Track.pk)
     if lock:
         # Two transactions that change one track's title and tags must each see the other's.
@@ -161,7 +164,7 @@ def _differences(session: Session) -> Iterator[tuple[int, str]]:
         if reach is not None:
             pks = {pk for pk in pks if pk <= reach}
             stored = {pk: words for pk, words in stored.items() if pk <= reach}
-        documents = _documents(session, sorted(pks), lock=False)
+        documents = read_documents(session, sorted(pks))
         for pk in sorted(pks | stored.keys()):
             if pk not in stored:
                 yield pk, "missing"
