@@ -149,6 +149,14 @@ PACKAGES: tuple[Package, ...] = (
         genres=(("*/theme_chip.ogg", "chiptune"),),
     ),
     Package(
+        "0ad-data",
+        "0.0.26-1",
+        "53745ae74d05bccf6783400fa98f3932b21729ab9d2e86151aa2c331c3455178",
+        "train",
+        leave_out=(("*/audio/ambient/*", "ambience, not music"),),
+        genres=(("*8Bit*", "chiptune"), ("*/Celti*", "celtic")),
+    ),
+    Package(
         "megaglest-data",
         "3.13.0-3",
         "ed4783d9fc78e201a548b266f7c30325eb16cfd58a20bf4597dd6e622f84a07e",
