@@ -35,10 +35,14 @@ _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """Ids and scores [K], best first; fewer than asked for means that there are no more."""
+    """Ids and scores [K], best first; fewer than asked for means that there are no more.
+
+    `approximate` says that better ones may have been missed.
+    """
 
     ids: Ids
     scores: Vectors
+    approximate: bool
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,16 @@ class Projection:
         """Whether a search may miss hits, because there are too many vectors to score each."""
         return self._ready().approximate
 
-    def search_tracks(self, query: Vectors, k: int) -> Hits:
-        """The best tracks for a query [E] by track number; raises Unavailable."""
-        return hits_of(self._ready().tracks, query, k)
+    def search_tracks(self, query: Vectors, k: int, among: Ids | None = None) -> Hits:
+        """The best tracks, or the best among these, for a query [E]; raises Unavailable.
 
-    def search_clips(self, query: Vectors, k: int) -> Hits:
-        """The best clips for a query [E] by clip number (pk << 20 | position); Unavailable."""
-        return hits_of(self._ready().clips, query, k)
+        Ids are track numbers.
+        """
+        return hits_of(self._ready().tracks, query, k, among)
+
+    def search_clips(self, query: Vectors, k: int, among: Ids | None = None) -> Hits:
+        """The same for clips, whose ids are `pk << 20 | position`."""
+        return hits_of(self._ready().clips, query, k, among)
 
     def state(self) -> ProjectionState:
         """Raises Unavailable before the indexes are ready."""
@@ -311,11 +318,11 @@ class Projection:
         return self._folder / model_id
 
 
-def hits_of(index: VectorIndex, query: Vectors, k: int) -> Hits:
+def hits_of(index: VectorIndex, query: Vectors, k: int, among: Ids | None = None) -> Hits:
     """What an index finds for one query [E], without the gaps."""
-    found = index.search(query.reshape(1, -1), k)
+    found = index.search(query.reshape(1, -1), k, among)
     real = found.ids[0] != NO_ID
-    return Hits(found.ids[0][real], found.scores[0][real])
+    return Hits(found.ids[0][real], found.scores[0][real], found.approximate)
 
 
 def verification_of(reports: Reports, repaired: int) -> Verification:

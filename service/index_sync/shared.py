@@ -130,15 +130,18 @@ class SharedProjection:
     def approximate(self) -> bool:
         return True
 
-    def search_tracks(self, query: Vectors, k: int) -> Hits:
-        """The best tracks for a query [E] by track number; raises Unavailable."""
-        with self._failures_said():
-            return hits_of(self._ready().tracks, query, k)
+    def search_tracks(self, query: Vectors, k: int, among: Ids | None = None) -> Hits:
+        """The best tracks, or the best among these, for a query [E]; raises Unavailable.
 
-    def search_clips(self, query: Vectors, k: int) -> Hits:
-        """The best clips for a query [E] by clip number (pk << 20 | position); Unavailable."""
+        Ids are track numbers.
+        """
         with self._failures_said():
-            return hits_of(self._ready().clips, query, k)
+            return hits_of(self._ready().tracks, query, k, among)
+
+    def search_clips(self, query: Vectors, k: int, among: Ids | None = None) -> Hits:
+        """The same for clips, whose ids are `pk << 20 | position`."""
+        with self._failures_said():
+            return hits_of(self._ready().clips, query, k, among)
 
     def state(self) -> ProjectionState:
         """Raises Unavailable."""

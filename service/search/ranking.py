@@ -11,7 +11,7 @@ page can no longer change: until what the index left out must score below the pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,12 +27,17 @@ SCORE_SLACK = 1e-4
 
 
 class Candidates(Protocol):
-    """What an index proposes, best first; fewer than asked for means that there are no more."""
+    """What an index proposes, best first; fewer than asked for means that there are no more.
+
+    `approximate` says that better ones may have been missed.
+    """
 
     @property
     def ids(self) -> NDArray[np.int64]: ...
     @property
     def scores(self) -> NDArray[np.float32]: ...
+    @property
+    def approximate(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Page:
     hits: list[Scored]
     first_rank: int
     next_position: Position | None
+    approximate: bool = False
 
 
 def rank_page(
@@ -76,7 +82,7 @@ def rank_page(
         known.update(score(new))
         hits = _after(known.items(), after)
         if len(candidates.ids) < k or _is_settled(hits, candidates, limit):
-            return _cut(hits, limit, after, admits)
+            return replace(_cut(hits, limit, after, admits), approximate=candidates.approximate)
         k *= GROWTH
 
 

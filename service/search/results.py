@@ -8,6 +8,7 @@ from typing import Literal
 from models.interface import Vectors
 from models.relevance import RelevanceScale, relevance_scale
 from service.database.tables import Track
+from service.filtering.nodes import Filter
 
 Level = Literal["track", "passage"]
 
@@ -19,6 +20,7 @@ class SearchOptions:
     cursor: str | None = None
     passages: int = 3
     min_relevance: float | None = None
+    filter: Filter | None = None
 
 
 @dataclass(frozen=True)

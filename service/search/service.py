@@ -18,8 +18,10 @@ from sqlalchemy.orm import Session
 from models.interface import MusicTextEncoder, Vectors
 from service.database.engine import Database
 from service.database.tables import CLIP_BITS
+from service.filtering.nodes import identity as filter_identity
 from service.inference.batcher import TextEmbedder
 from service.inference.encoder import EncoderHandle
+from service.search.allowed import AllowedTracks, Ids, read_allowed
 from service.search.cursor import Position, decode_cursor, encode_cursor, fingerprint
 from service.search.mixing import unit
 from service.search.query import Part, Query, TextPart, build_query, texts_of
@@ -47,10 +49,8 @@ class Index(Protocol):
 
     @property
     def applied_seq(self) -> int: ...
-    @property
-    def approximate(self) -> bool: ...
-    def search_tracks(self, query: Vectors, k: int) -> Candidates: ...
-    def search_clips(self, query: Vectors, k: int) -> Candidates: ...
+    def search_tracks(self, query: Vectors, k: int, among: Ids | None) -> Candidates: ...
+    def search_clips(self, query: Vectors, k: int, among: Ids | None) -> Candidates: ...
 
 
 class SearchService:
@@ -128,10 +128,22 @@ class SearchService:
         if options.min_relevance is not None and len(encoder.reference) == 0:
             warnings.append("This model has no reference music; min_relevance was not applied.")
         # Without `limit` and `passages`: a client may change the size of its pages as it goes.
-        identity = fingerprint([query.identity, options.level, options.min_relevance, model_id])
+        asked = filter_identity(options.filter)
+        identity = fingerprint(
+            [query.identity, options.level, options.min_relevance, asked, model_id]
+        )
         after = None if options.cursor is None else decode_cursor(options.cursor, identity)
+        allowed = None
+        if options.filter is not None:
+            with self._database.read() as session:
+                allowed = read_allowed(session, options.filter, model_id)
         search = _Search(
-            self._database, self._index, query, options, Yardstick(query.vector, encoder.reference)
+            self._database,
+            self._index,
+            query,
+            options,
+            Yardstick(query.vector, encoder.reference),
+            allowed,
         )
         page = search.rank(model_id, after)
         more = page.next_position
@@ -141,7 +153,7 @@ class SearchService:
             level=options.level,
             model_id=model_id,
             index_seq=self._index.applied_seq,
-            approximate=self._index.approximate,
+            approximate=page.approximate,
             took_ms=0.0,
             warnings=warnings,
         )
@@ -156,6 +168,7 @@ class _Search:
     query: Query
     options: SearchOptions
     yardstick: Yardstick
+    allowed: AllowedTracks | None
 
     @property
     def by_track(self) -> bool:
@@ -164,6 +177,9 @@ class _Search:
     def rank(self, model_id: str, after: Position | None) -> Page:
         propose = self.index.search_tracks if self.by_track else self.index.search_clips
         exact = score_tracks if self.by_track else score_clips
+        among = None
+        if self.allowed is not None:
+            among = self.allowed.pks if self.by_track else self.allowed.clip_ids()
 
         def score(ids: Sequence[int]) -> Mapping[int, float]:
             wanted = [i for i in ids if self._track_pk(i) not in self.query.excluded_pks]
@@ -171,7 +187,7 @@ class _Search:
                 return exact(session, self.query.vector, model_id, wanted)
 
         return rank_page(
-            lambda k: propose(self.query.vector, k),
+            lambda k: propose(self.query.vector, k, among),
             score,
             limit=self.options.limit,
             after=after,

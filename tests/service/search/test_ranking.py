@@ -16,6 +16,7 @@ from service.search.ranking import FIRST_CANDIDATES, rank_page
 class FoundIds:
     ids: np.ndarray
     scores: np.ndarray
+    approximate: bool = False
 
 
 class Library:
