@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from service.api.filter_schemas import FilterBody, FilterText
+
 Level = Literal["track", "passage"]
 
 MAX_EXTRA_CHARS = 32_000
@@ -172,6 +174,7 @@ class SearchOptions(Wire):
         3, description="Best passages given with each track."
     )
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
+    filter: FilterBody | None = Field(None, description="Only these tracks are ranked.")
 
 
 class SearchRequest(SearchOptions):
@@ -182,6 +185,7 @@ class TextSearch(SearchOptions):
     """A search for one text, as the parameters of an address."""
 
     q: Annotated[str, Field(min_length=1, max_length=1000)]
+    filter: FilterText | None = None
 
 
 class AudioSearchRequest(SearchOptions):

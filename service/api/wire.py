@@ -53,6 +53,7 @@ def options_in(options: schemas.SearchOptions) -> SearchOptions:
         cursor=options.cursor,
         passages=options.passages,
         min_relevance=options.min_relevance,
+        filter=options.filter,
     )
 
 
