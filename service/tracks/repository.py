@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, String, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.database.folding import folded_key
 from service.database.paging import Keyset, Page
 from service.database.tables import CLIP_BITS, Clip, Track, TrackState
 from service.errors import TrackNotFound
+from service.filtering.conditions import COLUMNS, condition
+from service.filtering.nodes import Filter, asks_tags
+from service.filtering.tag_scope import TagScope, read_tag_scope
 from service.keywords.store import refresh_track_text
 
-TrackSort = Literal["added_at", "title", "artist", "album", "year", "duration_s"]
+TrackSort = Literal["added_at", "title", "artist", "album", "genre", "year", "duration_s"]
 
 # PostgreSQL takes 65,535 bound parameters a statement, SQLite builds 32,766 by default.
 _IN_LIST = 10_000
@@ -23,7 +27,10 @@ _IN_LIST = 10_000
 
 @dataclass(frozen=True)
 class TrackFilter:
-    """What tracks to list; a None asks for nothing. Texts compare without regard to case."""
+    """What tracks to list; a None asks for nothing. Texts compare folded, as in a filter.
+
+    `tags` is needed where `node` asks for tags: see `with_tags`.
+    """
 
     state: str | None = None
     artist: str | None = None
@@ -33,18 +40,20 @@ class TrackFilter:
     year_to: int | None = None
     text: str | None = None
     """Found anywhere in title, artist, album or file name."""
+    node: Filter | None = None
+    tags: TagScope | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
         if self.state is not None:
             found.append(Track.state == self.state)
         for column, wanted in (
-            (Track.artist, self.artist),
-            (Track.album, self.album),
-            (Track.genre, self.genre),
+            (Track.artist_key, self.artist),
+            (Track.album_key, self.album),
+            (Track.genre_key, self.genre),
         ):
             if wanted is not None:
-                found.append(func.lower(column) == func.lower(wanted))
+                found.append(column == folded_key(wanted))
         if self.year_from is not None:
             found.append(Track.year >= self.year_from)
         if self.year_to is not None:
@@ -52,7 +61,18 @@ class TrackFilter:
         if self.text:
             columns = (Track.title, Track.artist, Track.album, Track.filename)
             found.append(or_(*(column.icontains(self.text, autoescape=True) for column in columns)))
+        if self.node is not None:
+            found.append(condition(self.node, self.tags))
         return found
+
+
+def with_tags(session: Session, filter_: TrackFilter, model_id: str | None) -> TrackFilter:
+    """The filter, knowing the labels that tracks were given under this model if it asks for any."""
+    if filter_.node is None or not asks_tags(filter_.node):
+        return filter_
+    if model_id is None:
+        raise ValueError("a filter that asks for tags needs a model")
+    return replace(filter_, tags=read_tag_scope(session, model_id))
 
 
 @dataclass(frozen=True)
@@ -165,8 +185,7 @@ def clip_vector_id(track_pk: int, position: int) -> int:
 
 
 def _sort_value(sort: TrackSort) -> ColumnElement[Any]:
-    column = Track.__table__.c[sort]
-    return func.lower(column, type_=String()) if sort in ("title", "artist", "album") else column
+    return COLUMNS[sort]
 
 
 def _chunks(items: Sequence[Any], size: int = _IN_LIST) -> Iterator[Sequence[Any]]:

@@ -39,16 +39,17 @@ class TrackService:
         self,
         *,
         filter_: TrackFilter | None = None,
+        model_id: str | None = None,
         sort: TrackSort = "added_at",
         descending: bool = True,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Track]:
-        """One page; raises InvalidCursor."""
+        """One page, `model_id` being the one whose tags a filter asks for; raises InvalidCursor."""
         with self._database.read() as session:
             return repository.list_tracks(
                 session,
-                filter_=filter_,
+                filter_=repository.with_tags(session, filter_ or TrackFilter(), model_id),
                 sort=sort,
                 descending=descending,
                 limit=limit,

@@ -12,6 +12,7 @@ from service.api import schemas
 from service.api.auth import MAY_READ, MAY_WRITE
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
+from service.api.filters import FilterParameter, tags_model
 from service.api.forms import multipart_body, parse_json_part, received_file
 from service.api.ranges import content_disposition, file_response
 from service.api.wire import job_out, track_out
@@ -27,7 +28,7 @@ router = APIRouter(prefix="/tracks", tags=["tracks"])
 
 Sort = Literal[
     "added_at", "-added_at", "title", "-title", "artist", "-artist", "album", "-album",
-    "year", "-year", "duration_s", "-duration_s",
+    "genre", "-genre", "year", "-year", "duration_s", "-duration_s",
 ]  # fmt: skip
 Text = Annotated[str, Query(max_length=500, pattern=r"^[^\x00-\x08\x0e-\x1f]*$")]
 
@@ -93,6 +94,7 @@ def list_tracks(
     artist: Text | None = None,
     album: Text | None = None,
     genre: Text | None = None,
+    wanted: FilterParameter = None,
     sha256: Annotated[
         str | None, Query(pattern="^[0-9a-f]{64}$", description="The track with these bytes.")
     ] = None,
@@ -100,13 +102,19 @@ def list_tracks(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=4000)] = None,
 ) -> schemas.TrackPage:
-    """The library, page by page."""
+    """The library, page by page.
+
+    Texts are sorted without regard to case and accents; tracks without a value come last.
+    """
     if sha256 is not None:
         known = services.tracks.find_track_by_sha256(sha256)
         found: Page[Track] = Page([known] if known else [], 1 if known else 0, None)
     else:
         found = services.tracks.list_tracks(
-            filter_=TrackFilter(state=state, artist=artist, album=album, genre=genre, text=q),
+            filter_=TrackFilter(
+                state=state, artist=artist, album=album, genre=genre, text=q, node=wanted
+            ),
+            model_id=tags_model(services, wanted),
             sort=cast(TrackSort, sort.removeprefix("-")),
             descending=sort.startswith("-"),
             limit=limit,
