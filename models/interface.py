@@ -60,6 +60,10 @@ class MusicTextEncoder(Protocol):
         """Calibrated probability that a label fits, or None where the bundle is not calibrated."""
         ...
 
+    def tag_probabilities(self, relevances: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The same for an array of any shape."""
+        ...
+
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """[N, E], unit norm. A text embeds the same alone and in any batch."""
         ...

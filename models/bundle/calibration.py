@@ -48,7 +48,11 @@ class Calibration:
 
     def probability(self, relevance: float) -> float:
         """The probability for a relevance of 0 to 1."""
-        return float(np.interp(_logit(relevance), self.knots, self.probabilities))
+        return float(self.probabilities_of(relevance))
+
+    def probabilities_of(self, relevances: ArrayLike) -> Floats:
+        """The probabilities for relevances, of the same shape."""
+        return np.asarray(np.interp(_logit(relevances), self.knots, self.probabilities))
 
 
 def fit_calibration(

@@ -104,6 +104,9 @@ class BundleEncoder:
     def tag_probability(self, relevance: float) -> float | None:
         return None if self._calibration is None else self._calibration.probability(relevance)
 
+    def tag_probabilities(self, relevances: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        return None if self._calibration is None else self._calibration.probabilities_of(relevances)
+
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """[N, E], unit norm; no texts give [0, E].
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
@@ -25,6 +26,10 @@ SQLITE_BUSY_MS = 30_000
 _WRITES = "muquery_writes"
 _PRIMARY_CODE = 0xFF  # SQLite puts the kind of an error in its lowest byte
 _SWITCH_PAUSE_S = 0.02
+
+_added_to_writes: ContextVar[Callable[[Session], None] | None] = ContextVar(
+    "added_to_writes", default=None
+)
 
 
 class Database:
@@ -64,6 +69,8 @@ class Database:
         """A session that commits at the end of the block, or rolls all of it back on an error."""
         with self._write.begin() as session:
             yield session
+            if add := _added_to_writes.get():
+                add(session)
 
     def ping(self) -> None:
         """Raise what the driver raises when the database does not answer."""
@@ -72,6 +79,16 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def added_to_writes(add: Callable[[Session], None]) -> Iterator[None]:
+    """Within the block, and in threads that inherit its context, every write commits this too."""
+    token = _added_to_writes.set(add)
+    try:
+        yield
+    finally:
+        _added_to_writes.reset(token)
 
 
 def database_now(session: Session) -> datetime:
@@ -89,6 +106,10 @@ class LockSpace(IntEnum):
     BLOB = 2
     BACKFILL = 3
     SHARED_INDEX = 4
+    API_KEYS = 5
+    MODELS = 6
+    IMPORTS = 7
+    VOCABULARIES = 8
 
 
 def lock_until_commit(session: Session, space: LockSpace, key: int = 0) -> None:

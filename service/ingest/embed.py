@@ -28,13 +28,10 @@ from service.database.vectors import STORED, pack_vectors
 from service.index_sync.changes import append_change
 from service.inference.batcher import ClipEmbedder
 from service.inference.encoder import EncoderHandle
-from service.jobs.queue import Claim, finish, lock_track
+from service.jobs.queue import Claim, LeaseLost, finish, lock_track
+from service.tagging.tagger import Prepared, TrackTagger, VocabularyChanged
 
 _DECODED = 0.98  # progress when only the commit is left
-
-
-class LeaseLost(Exception):
-    """The job is not ours any more; nothing was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +46,10 @@ class Analysis:
 
     @property
     def mean(self) -> Vectors:
-        """[E], the plain mean of the stored clip vectors, so that SQL alone can reproduce it."""
-        mean: Vectors = self.vectors.astype(np.float32).mean(axis=0)
-        return mean
+        """[E], the plain mean of the stored clip vectors as it is stored itself: in float16."""
+        mean = self.vectors.astype(np.float32).mean(axis=0)
+        stored: Vectors = mean.astype(STORED).astype(np.float32)
+        return stored
 
 
 class EmbedTrack:
@@ -63,6 +61,7 @@ class EmbedTrack:
         blobs: BlobStore,
         encoder: EncoderHandle,
         clips: ClipEmbedder,
+        tagger: TrackTagger,
         *,
         max_track_s: float,
         limits: DecodeLimits,
@@ -71,6 +70,7 @@ class EmbedTrack:
         self._blobs = blobs
         self._encoder = encoder
         self._clips = clips
+        self._tagger = tagger
         self._max_track_s = max_track_s
         self._limits = limits
 
@@ -82,8 +82,13 @@ class EmbedTrack:
         """
         analysis = self._analyse(claim, check)
         check(_DECODED)
-        with self._database.write() as session:
-            return _publish(session, claim, analysis)
+        while True:
+            prepared = self._tagger.prepare_or_skip()
+            try:
+                with self._database.write() as session:
+                    return self._publish(session, claim, analysis, prepared)
+            except VocabularyChanged:
+                continue
 
     def _analyse(self, claim: Claim, check: Callable[[float], None]) -> Analysis:
         encoder = self._encoder.wait()
@@ -101,6 +106,21 @@ class EmbedTrack:
         ):
             return self._embed(stream, check)
 
+    def _publish(
+        self, session: Session, claim: Claim, analysis: Analysis, prepared: Prepared | None
+    ) -> int:
+        track = lock_track(session, claim.track_pk)
+        if track is None:
+            raise LeaseLost
+        _replace_vectors(session, claim, analysis)
+        if prepared is not None:
+            self._tagger.write(session, prepared, [track.pk], analysis.mean[np.newaxis])
+        if not finish(session, claim):
+            raise LeaseLost
+        _mark_ready(track, analysis)
+        session.flush()
+        return append_change(session, "publish", claim.track_pk, claim.model_id)
+
     def _embed(self, stream: ClipStream, check: Callable[[float], None]) -> Analysis:
         """Holds one batch of samples, and a kilobyte for each clip that is done."""
         total_s = min(stream.probe.duration_s or self._max_track_s, self._max_track_s)
@@ -114,16 +134,6 @@ class EmbedTrack:
             check(min(ends_s[-1] / total_s, 1.0) * _DECODED)
         peaks = stream.peaks.tobytes()
         return Analysis(np.concatenate(vectors), starts_s, ends_s, peaks, stream.summary)
-
-
-def _publish(session: Session, claim: Claim, analysis: Analysis) -> int:
-    track = lock_track(session, claim.track_pk)
-    if track is None or not finish(session, claim):
-        raise LeaseLost
-    _replace_vectors(session, claim, analysis)
-    _mark_ready(track, analysis)
-    session.flush()
-    return append_change(session, "publish", claim.track_pk, claim.model_id)
 
 
 def _replace_vectors(session: Session, claim: Claim, analysis: Analysis) -> None:

@@ -63,6 +63,10 @@ class LibraryClaim(HeldJob):
     """A lease on a job about the whole library."""
 
 
+class LeaseLost(Exception):
+    """The job is not ours any more; nothing was written."""
+
+
 class GaveWay(Exception):
     """A long job stops where it is, because a more urgent one waits; it goes back to the queue."""
 
@@ -244,6 +248,11 @@ def want_library_job(
         renew(job, max_attempts, now)
     session.flush()
     return job
+
+
+def is_held(session: Session, claim: HeldJob) -> bool:
+    """Whether the lease still is what it was when the job was claimed."""
+    return session.scalar(select(Job.id).where(*_fence(claim))) is not None
 
 
 def is_needed_elsewhere(session: Session, claim: HeldJob, priority: int) -> bool:

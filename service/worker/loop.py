@@ -17,14 +17,15 @@ from typing import Protocol
 from service.audio.errors import DecodeError
 from service.blobs.store import BlobMissing
 from service.errors import MuqueryError
-from service.inference.encoder import EncoderHandle
-from service.ingest.embed import EmbedTrack, LeaseLost
-from service.jobs.queue import Claim, GaveWay, HeldJob, JobQueue, LibraryClaim
+from service.inference.encoder import EncoderHandle, EncoderState
+from service.ingest.embed import EmbedTrack
+from service.jobs.queue import Claim, GaveWay, HeldJob, JobQueue, LeaseLost, LibraryClaim
 from service.worker.lease import LeaseKeeper
 
 logger = logging.getLogger(__name__)
 
 _AFTER_ERROR_S = 5.0
+_NO_MODEL, _ENDED = "ended: the model could not be loaded", "ended"
 
 
 class _Stopping(Exception):
@@ -33,6 +34,10 @@ class _Stopping(Exception):
 
 class LibraryJob(Protocol):
     """What does the jobs of one kind that are about the whole library."""
+
+    def want_if_outdated(self, model_id: str) -> bool:
+        """Queue such a job if there is anything to do; whether there is."""
+        ...
 
     def run(self, claim: LibraryClaim, check: Callable[[float], None]) -> None:
         """Do the job and end it; raises GaveWay where others should go first, LeaseLost."""
@@ -51,6 +56,7 @@ class Worker:
         library_jobs: Mapping[str, LibraryJob] | None = None,
         poll_s: float = 1.0,
         owner: str | None = None,
+        on_published: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._embed = embed
@@ -58,6 +64,8 @@ class Worker:
         self._library_jobs = dict(library_jobs or {})
         self._poll_s = poll_s
         self.owner = owner or _owner_name()
+        self._on_published = on_published
+        self._failure: str | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -82,6 +90,11 @@ class Worker:
         """Ask without waiting; safe in a signal handler."""
         self._stop.set()
         self._wake.set()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the worker's thread ended although nobody asked it to; None while it works."""
+        return self._failure
 
     @property
     def is_alive(self) -> bool:
@@ -113,6 +126,9 @@ class Worker:
         queued = self._queue.enqueue_missing(model_id)
         if queued:
             logger.info("queued %d tracks that model %s has not embedded yet", queued, model_id)
+        for kind, job in self._library_jobs.items():
+            if job.want_if_outdated(model_id):
+                logger.info("queued a job of kind %s for the whole library", kind)
         return True
 
     def run_once(self, model_id: str) -> bool:
@@ -136,6 +152,7 @@ class Worker:
         try:
             if isinstance(claim, Claim):
                 seq = self._embed.run(claim, check)
+                self._on_published()
                 logger.info("job %s: done, change %d", claim.job_id, seq)
             else:
                 self._library_jobs[claim.kind].run(claim, check)
@@ -167,6 +184,8 @@ class Worker:
         try:
             self.run()
         except Exception:
+            no_model = self._encoder.state is EncoderState.FAILED
+            self._failure = _NO_MODEL if no_model else _ENDED
             logger.exception("the worker ended")
 
 

@@ -73,6 +73,9 @@ class FakeEncoder:
     def tag_probability(self, relevance: float) -> float | None:
         return relevance**2
 
+    def tag_probabilities(self, relevances: np.ndarray) -> np.ndarray | None:
+        return relevances**2
+
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         self.entered += 1
         self.gate.wait()

@@ -21,6 +21,8 @@ from service.ingest.embed import EmbedTrack
 from service.ingest.upload import Uploaded, UploadService
 from service.jobs.queue import JobQueue
 from service.jobs.service import JobService
+from service.tagging.retag import TAG, RetagLibrary
+from service.tagging.tagger import TrackTagger
 from service.tracks.service import TrackService
 from service.worker.loop import Worker
 from tests.support.audio import write_audio
@@ -59,15 +61,20 @@ class Library:
             model_id=lambda: self.fake.model_id,
             max_bytes=max_bytes,
         )
+        self.tagger = TrackTagger(database, self.encoder, self.thread)
+        self.retag = RetagLibrary(database, self.tagger)
         self.embed = EmbedTrack(
             database,
             self.blobs,
             self.encoder,
             ClipEmbedder(self.encoder, self.thread, batch_size=batch_size),
+            self.tagger,
             max_track_s=max_track_s,
             limits=LIMITS,
         )
-        self.worker = Worker(self.queue, self.embed, self.encoder, poll_s=0.05)
+        self.worker = Worker(
+            self.queue, self.embed, self.encoder, library_jobs={TAG: self.retag}, poll_s=0.05
+        )
 
     def close(self) -> None:
         self.worker.stop()

@@ -1,0 +1,155 @@
+"""Scores of labels against tracks, as arrays, and the rule that assigns labels.
+
+Legend: T targets, L labels, P prompts of a label, E embedding width.
+
+label -> prompts -> text vectors [P, E] -> their mean at unit length -> its score against each
+target's mean vector -> relevance among reference music -> calibrated probability.
+Averaging over prompts makes a label less dependent on one wording (as published for CLIP).
+
+A label of a group of multiple choice is assigned where its probability reaches the threshold (the
+label's own, else the group's, else MULTIPLE_THRESHOLD). Of a group of single choice the most
+probable label is, if it reaches its threshold (else SINGLE_FLOOR). Weak labels never are. A bundle
+without calibration is judged by relevance, with thresholds of its own, because the callers' are
+probabilities; one without reference clips assigns nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.interface import MusicTextEncoder, Vectors
+from models.relevance import RelevanceScale, scale_from_scores
+from service.search.mixing import unit
+from service.tagging.vocabulary import Group, Label, LabelSet, label_set_to_json
+
+Floats = NDArray[np.float64]
+
+MULTIPLE_THRESHOLD = 0.3
+SINGLE_FLOOR = 0.2
+MULTIPLE_RELEVANCE = 0.98
+SINGLE_RELEVANCE = 0.92
+RULE = f"2 {MULTIPLE_THRESHOLD} {SINGLE_FLOOR} {MULTIPLE_RELEVANCE} {SINGLE_RELEVANCE}"
+"""Part of what stored tags were made from: another rule makes other tags."""
+
+_PROBES = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Of T targets: raw scores [T, L]; relevances and probabilities where the bundle has them."""
+
+    scores: Floats
+    relevances: Floats | None
+    probabilities: Floats | None
+    assigned: NDArray[np.bool_]
+
+    @property
+    def order_values(self) -> Floats:
+        """[T, L], what labels are ranked by: comparable between labels as far as can be."""
+        return self.scores if self.relevances is None else self.relevances
+
+
+@dataclass(frozen=True)
+class PlacedLabel:
+    """A label with its group, and its column in the arrays."""
+
+    group: Group
+    label: Label
+    column: int
+
+
+class LabelScorer:
+    """A label set with its text vectors under one model, ready to score any number of targets."""
+
+    def __init__(self, labels: LabelSet, vectors: Vectors, encoder: MusicTextEncoder) -> None:
+        """`vectors` [L, E], of unit norm, in the order of the labels."""
+        self.labels = labels
+        self.vectors = vectors
+        self._encoder = encoder
+        pairs = [(group, label) for group in labels.groups for label in group.labels]
+        self.placed = [PlacedLabel(*pair, column) for column, pair in enumerate(pairs)]
+
+    @cached_property
+    def _scales(self) -> list[RelevanceScale]:
+        reference = self._encoder.reference
+        if len(reference) == 0:
+            return []
+        return [scale_from_scores(scores) for scores in (reference @ self.vectors.T).T]
+
+    def score(self, targets: NDArray[np.floating[Any]]) -> Scores:
+        """Score mean vectors [T, E]."""
+        scores = targets.astype(np.float64) @ self.vectors.astype(np.float64).T
+        relevances = probabilities = None
+        if self._scales:
+            columns = [
+                scale.relevances_of(scores[:, column]) for column, scale in enumerate(self._scales)
+            ]
+            relevances = np.stack(columns, axis=1)
+            probabilities = self._encoder.tag_probabilities(relevances)
+        if relevances is None:
+            assigned = np.zeros(scores.shape, dtype=bool)
+        else:
+            assigned = self._assign(relevances, probabilities)
+        return Scores(scores, relevances, probabilities, assigned)
+
+    @cached_property
+    def digest(self) -> str:
+        """A name for everything that decides the scores of a vector, and what is assigned."""
+        found = hashlib.sha256()
+        found.update(json.dumps(label_set_to_json(self.labels), sort_keys=True).encode())
+        found.update(RULE.encode())
+        for array in (self.vectors, self._encoder.reference):
+            found.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+        probes = self._encoder.tag_probabilities(_PROBES)
+        found.update(b"" if probes is None else probes.astype("<f8").tobytes())
+        return found.hexdigest()[:32]
+
+    def threshold(self, placed: PlacedLabel) -> float:
+        """What the label's probability must reach; its relevance, without calibration."""
+        single = placed.group.choice == "single"
+        if self._encoder.tag_probabilities(_PROBES) is None:
+            return SINGLE_RELEVANCE if single else MULTIPLE_RELEVANCE
+        for given in (placed.label.threshold, placed.group.threshold):
+            if given is not None:
+                return given
+        return SINGLE_FLOOR if single else MULTIPLE_THRESHOLD
+
+    @cached_property
+    def _thresholds(self) -> Floats:
+        """[L]; no value reaches a weak label's."""
+        return np.asarray(
+            [np.inf if placed.label.weak else self.threshold(placed) for placed in self.placed]
+        )
+
+    def _assign(self, relevances: Floats, probabilities: Floats | None) -> NDArray[np.bool_]:
+        values = relevances if probabilities is None else probabilities
+        assigned: NDArray[np.bool_] = values >= self._thresholds
+        first = 0
+        for group in self.labels.groups:
+            columns = slice(first, first + len(group.labels))
+            first = columns.stop
+            if group.choice == "single":
+                assigned[:, columns] &= self._is_best(relevances, columns)
+        return assigned
+
+    def _is_best(self, relevances: Floats, columns: slice) -> NDArray[np.bool_]:
+        """[T, labels of the group]: the first of the best among the labels that are not weak."""
+        strong = np.isfinite(self._thresholds[columns])
+        values = np.where(strong, relevances[:, columns], -1.0)
+        best: NDArray[np.bool_] = np.arange(values.shape[1]) == values.argmax(axis=1)[:, np.newaxis]
+        return best
+
+
+def label_vectors(prompt_vectors: Vectors, counts: Sequence[int]) -> Vectors:
+    """Vectors [all prompts, E] -> [L, E]: the mean over each label's prompts at unit length."""
+    ends = np.cumsum(counts)
+    parts = np.split(prompt_vectors, ends[:-1])
+    return np.stack([unit(part.mean(axis=0)) for part in parts])
