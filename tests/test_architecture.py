@@ -16,18 +16,19 @@ WORLDS = ("models", "indexer", "service", "migrations", "muquery")
 
 # Lower layers may not import higher ones: a file may import its own layer and those before it.
 LAYERS = [
-    {"service.errors", "service.settings", "service.ids"},
+    {"service.errors", "service.settings", "service.ids", "service.network"},
     {"service.database", "service.blobs", "service.audio"},
     {
         "service.filtering",
         "service.tracks",
         "service.jobs",
         "service.keys",
+        "service.audit",
         "service.keywords",
         "service.inference",
         "service.index_sync",
     },
-    {"service.ingest", "service.search", "service.tagging", "service.demo"},
+    {"service.ingest", "service.imports", "service.search", "service.tagging", "service.demo"},
     {"service.worker", "service.runtime", "service.access"},
     {"service.api"},
     {"service.cli"},

@@ -13,6 +13,9 @@ from service.database.engine import database_now
 from service.database.import_tables import Import, ImportItem, ImportState, ItemState
 from service.database.tables import Track
 
+JOB_CANCELLED = "job_cancelled"
+JOB_CANCELLED_MESSAGE = "The job was cancelled."
+
 
 def end_items(
     session: Session,

@@ -12,11 +12,13 @@ from service.database.import_tables import ItemState
 from service.database.paging import Keyset, Page
 from service.database.tables import Job, JobState, Track, TrackState
 from service.errors import JobNotCancellable, JobNotFound, JobNotRetryable
-from service.jobs.batch_items import end_items, reopen_items
+from service.jobs.batch_items import (
+    JOB_CANCELLED,
+    JOB_CANCELLED_MESSAGE,
+    end_items,
+    reopen_items,
+)
 from service.jobs.queue import lock_track, renew
-
-JOB_CANCELLED = "job_cancelled"
-_CANCELLED_MESSAGE = "The job was cancelled."
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class JobService:
             session.flush()
             if job.track_pk is not None:
                 end_items(
-                    session, job.track_pk, ItemState.CANCELLED, JOB_CANCELLED, _CANCELLED_MESSAGE
+                    session, job.track_pk, ItemState.CANCELLED, JOB_CANCELLED, JOB_CANCELLED_MESSAGE
                 )
             return _get_view(session, job_id)
 
