@@ -7,6 +7,7 @@ what was decided instead, stands in the function's docstring.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from models.networks.config import (
     MuQMuLanConfig,
     TransformerConfig,
 )
+from models.networks.random_projection import RandomProjectionConfig
+from models.training.captions import CaptionWeights
 from models.training.data import AugmentConfig, CropPhase, DataConfig
 from models.training.distill import DistillConfig
 from models.training.loop import LoopConfig
@@ -66,6 +69,16 @@ def mel_rvq_published() -> MelRvqRecipe:
     )
 
 
+def mel_rvq_published_vq() -> MelRvqRecipe:
+    """The published package's single VQ: 1024 codes of 8, replaced after 1,000 idle batches.
+
+    A quantizer of one book; MuQ predicts it with `muq.target_codebooks=1 muq.head_dim=1024`, and
+    `muq.rvq` as here. Updates, batch and rate are those of mel_rvq: the source gives no others.
+    """
+    vq = MelRVQConfig(codebooks=1, codebook_dim=8, stale_tolerance=1000)
+    return dataclasses.replace(mel_rvq_published(), rvq=vq)
+
+
 def muq_tiny() -> MuqRecipe:
     """A one-layer network for the test suite; set `rvq_run` to a run of mel_rvq tiny."""
     conformer = ConformerConfig(width=16, layers=1, heads=2, feed_forward=32, depthwise_kernel=5)
@@ -78,6 +91,32 @@ def muq_tiny() -> MuqRecipe:
         optimiser=OptimiserConfig(peak_lr=1e-3, updates=6, warmup_updates=2, decay="linear"),
         loop=LoopConfig(log_every=2, validate_every=3, save_every=3, device="cpu"),
     )  # fmt: skip
+
+
+def muq_tiny_random() -> MuqRecipe:
+    """muq tiny with a random projection as its target: BEST-RQ, for the comparison of targets."""
+    return on_random_projection(muq_tiny(), RandomProjectionConfig(codebook_size=32))
+
+
+def muq_small_random() -> MuqRecipe:
+    """muq small on a random projection: one book of 8192 codes, as the source compares with."""
+    return on_random_projection(muq_small(), RandomProjectionConfig())
+
+
+def on_random_projection(recipe: MuqRecipe, target: RandomProjectionConfig) -> MuqRecipe:
+    """Return a recipe of stage muq with a random projection in the place of its target."""
+    muq = dataclasses.replace(
+        recipe.muq, rvq=None, target_codebooks=target.codebooks,
+        head_dim=target.codebooks * target.codebook_size,
+    )  # fmt: skip
+    return dataclasses.replace(
+        recipe, muq=muq, rvq_run="", label_folder="", random_projection=target
+    )
+
+
+def muq_published_random() -> MuqRecipe:
+    """muq published on the published random projection (8192 codes of 16, seed 142)."""
+    return on_random_projection(muq_published(), RandomProjectionConfig())
 
 
 def small_muq_network() -> MuQConfig:
@@ -201,12 +240,12 @@ def mulan_small() -> MulanRecipe:
             embed_dim=256,
         ),
         data=DataConfig(
-            phases=(CropPhase(2250, 3.0, 128), CropPhase(2400, 10.0, 48)),
+            phases=(CropPhase(2050, 3.0, 128), CropPhase(2200, 10.0, 48)),
             augment=AugmentConfig(gain_db=20.0, tilt_db=4.0),
             duration_power=0.7,
         ),
         optimiser=OptimiserConfig(
-            peak_lr=1e-3, updates=2400, warmup_updates=60, decay="cosine",
+            peak_lr=1e-3, updates=2200, warmup_updates=60, decay="cosine",
             betas=(0.9, 0.98), weight_decay=0.02, clip_norm=1.0,
         ),
         loop=LoopConfig(precision="bf16", log_every=5, validate_every=100, save_every=20),
@@ -220,11 +259,12 @@ def mulan_small() -> MulanRecipe:
 def mulan_published() -> MulanRecipe:
     """The paper's audio tower and schedule: batches of 768 times 10, Adam 1e-4, clipping at 0.5.
 
-    The published text side is XLM-R with 8 layers behind it. Here the layers stand on the token
-    states of the text encoder in `text_folder`, through a linear map to their width of 768.
+    The text side is XLM-R base (put Hugging Face's folder of it into `text_folder`), which stays as
+    it is, and 8 layers on it; `network.freeze_text_encoder=false` trains it too. Text is made of
+    tags in English and Chinese, as published. A run of this shape exports to the published layout.
     """
     return MulanRecipe(
-        network=MuQMuLanConfig(text=None, text_width=512, text_projection=True),
+        network=MuQMuLanConfig(),
         data=DataConfig(phases=(CropPhase(100_000, 10.0, 768),), duration_power=0.0),
         optimiser=OptimiserConfig(
             peak_lr=1e-4, updates=100_000, betas=(0.9, 0.99), clip_norm=0.5
@@ -233,16 +273,22 @@ def mulan_published() -> MulanRecipe:
             seed=42, micro_batches=10, precision="bf16", log_every=10, validate_every=100,
             save_every=100,
         ),
-        text_folder="corpus/text", text_reading="tokens",
+        text_folder="xlm-roberta-base",
+        captions=CaptionWeights(languages=("en", "zh"), tag_lists=16, most_tags=10),
         muq_run="runs/muq-published",
     )  # fmt: skip
 
 
 RECIPES: dict[str, dict[str, Callable[[], Any]]] = {
     "mel_rvq": {
-        "tiny": mel_rvq_tiny, "small": mel_rvq_small, "published": mel_rvq_published
+        "tiny": mel_rvq_tiny, "small": mel_rvq_small, "published": mel_rvq_published,
+        "published_vq": mel_rvq_published_vq,
     },
-    "muq": {"tiny": muq_tiny, "small": muq_small, "published": muq_published},
+    "muq": {
+        "tiny": muq_tiny, "small": muq_small, "published": muq_published,
+        "tiny_random": muq_tiny_random, "small_random": muq_small_random,
+        "published_random": muq_published_random,
+    },
     "relabel": {
         "tiny": relabel_tiny, "small": relabel_small, "published": relabel_published
     },
