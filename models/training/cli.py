@@ -83,6 +83,37 @@ def train_manifest_command(
     typer.echo(f"{path}: {len(entries)} tracks, {hours:.1f} h")
 
 
+@train_app.command("dataset")
+def train_dataset_command(
+    name: Annotated[str, typer.Argument(help="magnatagatune, mtg-jamendo, musiccaps, ...")],
+    folder: Annotated[Path, typer.Argument(help="The data set as it was downloaded.")],
+    settings: Settings = None,
+    workers: Annotated[int, typer.Option(min=1, help="Files to probe at once.")] = 2,
+) -> None:
+    """Make a manifest of a public data set, with its published split, inside its folder."""
+    from models.training.datasets.common import DatasetError
+    from models.training.datasets.registry import write_dataset_manifest
+
+    options: dict[str, Any] = {}
+    for setting in settings or []:
+        key, _, value = setting.partition("=")
+        options[key] = (
+            value in ("true", "yes")
+            if value in ("true", "yes", "false", "no")
+            else (int(value) if value.isdigit() else value)
+        )
+    try:
+        made = write_dataset_manifest(name, folder, options, workers)
+    except DatasetError as error:
+        raise typer.BadParameter(str(error)) from error
+    for skipped in made.skipped[:20]:
+        typer.echo(f"skipped {skipped.path}: {skipped.reason}", err=True)
+    if len(made.skipped) > 20:
+        typer.echo(f"... and {len(made.skipped) - 20} more", err=True)
+    hours = sum(entry.duration_s for entry in made.entries) / 3600
+    typer.echo(f"{made.path}: {len(made.entries)} tracks, {hours:.1f} h")
+
+
 @train_app.command("cache")
 def train_cache_command(
     manifest: Annotated[Path, typer.Argument(help="A manifest.", exists=True)],

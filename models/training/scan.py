@@ -44,7 +44,7 @@ def scan_folder(
             continue
         seen.add(sha256)
         try:
-            duration_s, tags = _probe(path)
+            duration_s, tags = probe_audio(path)
         except (av.FFmpegError, ValueError) as error:
             yield SkippedFile(relative, f"not readable as audio: {error}")
             continue
@@ -103,7 +103,11 @@ def _audio_files(folder: Path) -> Iterable[Path]:
     return (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
 
 
-def _probe(path: Path) -> tuple[float, dict[str, str]]:
+def probe_audio(path: Path) -> tuple[float, dict[str, str]]:
+    """Return a file's duration in seconds and its embedded tags, by lower-case names.
+
+    Raises av.FFmpegError or ValueError for what is not audio, or states no duration.
+    """
     with av.open(str(path), metadata_errors="replace") as container:
         if not container.streams.audio:
             raise ValueError("no audio stream")

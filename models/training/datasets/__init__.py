@@ -1,0 +1,1 @@
+"""Readers of public music data sets, as people download them: folders in, manifests out."""
