@@ -89,8 +89,37 @@ def softmax_contrast(similarities: Tensor, decoupled: bool) -> Tensor:
     return (0.5 * (over_texts + over_audio) - positives).mean()
 
 
-def sigmoid_contrast(similarities: Tensor) -> Tensor:
-    """Sum of every pair's own log-likelihood over N, for scaled similarities [N, N]."""
+def sigmoid_contrast(similarities: Tensor, positives: Tensor | None = None) -> Tensor:
+    """Sum of every pair's own log-likelihood over N, for scaled similarities [N, N].
+
+    True in `positives` [N, N] are the pairs that belong together; without it the diagonal does.
+    """
     pairs = len(similarities)
-    signs = 2.0 * torch.eye(pairs, device=similarities.device, dtype=similarities.dtype) - 1.0
+    if positives is None:
+        positives = torch.eye(pairs, device=similarities.device, dtype=torch.bool)
+    signs = 2.0 * positives.to(similarities.dtype) - 1.0
     return -functional.logsigmoid(signs * similarities).sum() / pairs
+
+
+def multi_positive_contrast(similarities: Tensor, positives: Tensor, decoupled: bool) -> Tensor:
+    """InfoNCE where several texts fit a clip: mean over each side's positives, both directions.
+
+    similarities [N, N] are scaled, positives [N, N] true where clip and text fit (the diagonal
+    always). `decoupled` leaves all positives out of the denominators, and with them rows that have
+    no negative. With the diagonal alone it is `softmax_contrast`.
+    """
+    rivals = similarities.masked_fill(positives, float("-inf")) if decoupled else similarities
+    weights = positives.to(similarities.dtype)
+    return 0.5 * sum(
+        (_one_direction(similarities, rivals, weights, dim) for dim in (0, 1)),
+        start=torch.zeros((), device=similarities.device),
+    )
+
+
+def _one_direction(similarities: Tensor, rivals: Tensor, weights: Tensor, dim: int) -> Tensor:
+    usable = torch.isfinite(rivals).any(dim=dim)
+    # A row without rivals would give -inf, and gradients that are not finite.
+    safe = torch.where(usable.unsqueeze(dim), rivals, torch.zeros_like(rivals))
+    fitting = (similarities * weights).sum(dim=dim) / weights.sum(dim=dim)
+    losses = torch.logsumexp(safe, dim=dim) - fitting
+    return torch.where(usable, losses, torch.zeros_like(losses)).mean()

@@ -63,6 +63,7 @@ def bundle_from_run(order: RunToBundle) -> Manifest:
         lineage=_lineage(order, trained, text_facts),
         tag_templates=TAG_TEMPLATES,
         max_text_tokens=trained.reader.tokenizer.max_tokens,
+        pad_token_id=trained.network.config.text.pad_token_id if trained.network.config.text else 0,
     )
     others = {TEXT_LICENCE_FILE: text_folder / "LICENCE.txt"}
     draft = Extras(card="being made", others=others if others[TEXT_LICENCE_FILE].is_file() else {})

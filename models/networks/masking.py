@@ -89,6 +89,18 @@ def mask_waveform(
     return MaskedInput(masked, token_mask(blocks, size.tokens, tokens))
 
 
+@dataclass(frozen=True)
+class MaskPlan:
+    """Which blocks to mask [B, N], and where in the noise each one's filling starts [B, N, 1]."""
+
+    blocks: Tensor
+    noise_starts: Tensor
+
+    def rows(self, rows: slice) -> "MaskPlan":
+        """The plan of a part of the batch."""
+        return MaskPlan(self.blocks[rows], self.noise_starts[rows])
+
+
 class MelMasking:
     """Block masking of normalised log-mel [B, M, F], for training on mels that were computed once.
 
@@ -115,23 +127,34 @@ class MelMasking:
         blocks: Tensor | None = None,
     ) -> MaskedInput:
         """Replace random blocks of mel [B, M, F]; `blocks` [B, N] chooses them instead."""
-        batch, _, frames = mel.shape
+        return self.apply(mel, self.draw(len(mel), mel.shape[2], generator, blocks))
+
+    def draw(
+        self,
+        batch: int,
+        frames: int,
+        generator: torch.Generator | None = None,
+        blocks: Tensor | None = None,
+    ) -> MaskPlan:
+        """Draw what will be done to a batch of so many crops of so many frames."""
         if blocks is None:
             count = frames // self.size.frames
             blocks = draw_blocks(batch, count, self.config.masking.probability, generator)
-        blocks = blocks.to(mel.device)
+        last = self.noise.shape[1] - self.size.frames
+        shape = (batch, blocks.shape[1], 1)
+        return MaskPlan(blocks, torch.randint(0, last + 1, shape, generator=generator))
+
+    def apply(self, mel: Tensor, plan: MaskPlan) -> MaskedInput:
+        """Replace the planned blocks of mel [B, M, F]."""
+        frames = mel.shape[2]
+        blocks = plan.blocks.to(mel.device)
         hidden = token_mask(blocks, self.size.frames, frames)
-        filling = self._filling(batch, blocks.shape[1], frames, generator).to(mel)
-        masked = torch.where(hidden[:, None], filling, mel)
+        masked = torch.where(hidden[:, None], self._filling(plan, frames).to(mel), mel)
         tokens = -(-frames // self.config.frames_per_token)
         return MaskedInput(masked, token_mask(blocks, self.size.tokens, tokens))
 
-    def _filling(
-        self, batch: int, blocks: int, frames: int, generator: torch.Generator | None
-    ) -> Tensor:
+    def _filling(self, plan: MaskPlan, frames: int) -> Tensor:
         """Noise [B, M, F]: for each block a stretch of the noise that starts at random."""
-        last = self.noise.shape[1] - self.size.frames
-        starts = torch.randint(0, last + 1, (batch, blocks, 1), generator=generator)
-        index = (starts + torch.arange(self.size.frames)).flatten(1)
+        index = (plan.noise_starts + torch.arange(self.size.frames)).flatten(1)
         filling = self.noise[:, index].transpose(0, 1)
         return torch.nn.functional.pad(filling, (0, frames - filling.shape[2]))

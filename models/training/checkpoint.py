@@ -17,6 +17,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from models.training import distributed
+from models.training.sharding import part_like, whole
+
 SCHEMA_VERSION = 1
 
 
@@ -35,6 +38,10 @@ class TrainState:
     best_metric: float | None = None
     pending: dict[str, list[float]] = field(default_factory=dict)
     """Numbers of updates since the last logged line, which averages them."""
+    stale_validations: int = 0
+    """Validations since the best one."""
+    loss_scale: dict[str, float] = field(default_factory=dict)
+    """State of the gradient scaling that float16 needs; empty without."""
 
 
 def save_checkpoint(
@@ -43,12 +50,17 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: TrainState,
 ) -> None:
-    """Write module, optimiser, counters and random state to `path`, whole or not at all."""
+    """Write module, optimiser, counters and random state to `path`, whole or not at all.
+
+    Sharded tensors are gathered, so every process must call this; the first one writes.
+    """
     tensors = {f"model.{name}": value for name, value in _unique(module).items()}
     packed = optimiser.state_dict()
     for index, values in packed["state"].items():
         for key, value in values.items():
-            tensors[f"optimiser.{index}.{key}"] = torch.as_tensor(value)
+            tensors[f"optimiser.{index}.{key}"] = whole(torch.as_tensor(value))
+    if not distributed.is_first():
+        return
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
@@ -80,10 +92,14 @@ def load_checkpoint(
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     _check_schema(path, header)
     _load_module(path, module, _with_prefix(tensors, "model."))
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in _with_prefix(tensors, "optimiser.").items():
         index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
+        # Moments are split as their parameter is; step counts are single numbers.
+        known = value.ndim > 0 and int(index) < len(parameters)
+        moment = part_like(parameters[int(index)], value) if known else value
+        state.setdefault(int(index), {})[key] = moment
     groups = json.loads(header["optimiser_groups"])
     for group in groups:
         group["betas"] = tuple(group["betas"])
@@ -114,7 +130,8 @@ def _unique(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     # safetensors refuses two names for one memory: a shared tensor is stored once per name.
     seen: set[int] = set()
     tensors = {}
-    for name, value in module.state_dict().items():
+    for name, stored in module.state_dict().items():
+        value = whole(stored)
         shared = value.data_ptr() in seen and value.numel() > 0
         tensors[name] = value.clone() if shared else value
         seen.add(value.data_ptr())
@@ -134,7 +151,12 @@ def _check_schema(path: Path, header: dict[str, str] | None) -> None:
 
 
 def _load_module(path: Path, module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    present = module.state_dict()
+    placed = {
+        name: part_like(present[name], value) if name in present else value
+        for name, value in tensors.items()
+    }
     try:
-        module.load_state_dict(tensors, strict=True)
+        module.load_state_dict(placed, strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path.name}: the network does not fit: {error}") from error

@@ -159,26 +159,32 @@ def read_crops(cache: MelCache, files: Sequence[str], crops: Crops) -> Tensor:
     return torch.from_numpy(batch)
 
 
-def augment(mels: Tensor, config: AugmentConfig, seed: int, position: int) -> Tensor:
+def augment(
+    mels: Tensor, config: AugmentConfig, seed: int, position: int, part: BatchPart | None = None
+) -> Tensor:
     """Return augmented copies of crops [B, M, F], drawn from the seed and the position alone.
 
-    A gain in dB is a shift of the log-mel (`shift_level`).
+    A gain in dB is a shift of the log-mel (`shift_level`). Draws are made for the whole batch of
+    which the crops are a `part`, so that they do not depend on how it is split.
     """
     rng = np.random.default_rng([seed, position, 2])
-    count, bins, frames = mels.shape
-    gain_db = rng.uniform(-config.gain_db, config.gain_db, (count, 1))
-    tilt_db = rng.uniform(-config.tilt_db, config.tilt_db, (count, 1)) * np.linspace(-1, 1, bins)
-    shift_db = torch.from_numpy((gain_db + tilt_db).astype(np.float32))
+    part = part or BatchPart(0, len(mels), len(mels))
+    _, bins, frames = mels.shape
+    gain_db = rng.uniform(-config.gain_db, config.gain_db, (part.of, 1))
+    tilt_db = rng.uniform(-config.tilt_db, config.tilt_db, (part.of, 1)) * np.linspace(-1, 1, bins)
+    shift_db = torch.from_numpy((gain_db + tilt_db)[part.rows].astype(np.float32))
     result = shift_level(mels, shift_db.to(mels.device)[:, :, None])
     longest = round(config.time_mask_s * FRAME_RATE_HZ)
-    for row in range(count if config.time_masks or config.band_masks else 0):
-        mean = result[row].mean()
-        for _ in range(config.time_masks):
-            low, high = _stretch(rng, frames, longest)
-            result[row, :, low:high] = mean
-        for _ in range(config.band_masks):
-            low, high = _stretch(rng, bins, config.band_mask_bins)
-            result[row, low:high] = mean
+    for row in range(part.of if config.time_masks or config.band_masks else 0):
+        times = [_stretch(rng, frames, longest) for _ in range(config.time_masks)]
+        bands = [_stretch(rng, bins, config.band_mask_bins) for _ in range(config.band_masks)]
+        if part.first <= row < part.stop:
+            crop = result[row - part.first]
+            mean = crop.mean()
+            for low, high in times:
+                crop[:, low:high] = mean
+            for low, high in bands:
+                crop[low:high] = mean
     return result
 
 
@@ -195,7 +201,9 @@ def shift_level(mels: Tensor, shift_db: Tensor | float) -> Tensor:
 class CropBatches:
     """The batches of a recipe: sampler, phases and augmentation in one, shared by the stages.
 
-    `position` counts micro-batches; batch sizes are global, and each process gets its part.
+    `position` counts micro-batches. Everything is drawn for the global batch, in every process
+    alike; only reading, augmenting and what follows is done by each for its part. So a run does
+    not depend on the number of processes.
     """
 
     def __init__(
@@ -205,21 +213,38 @@ class CropBatches:
         self.sampler = CropSampler(data.entries, data.cache, "train", seed, config.duration_power)
 
     def crops(self, position: int) -> Crops:
-        """Return this process's crops of micro-batch `position`."""
+        """Return the crops of micro-batch `position`, of all processes."""
         phase = phase_at(self.config.phases, position // self.micro_batches)
-        crops = self.sampler.draw(position, phase.batch_size, phase.frames)
-        mine = distributed.local_slice(phase.batch_size)
-        return Crops(crops.tracks[mine], crops.starts[mine], crops.frames)
+        return self.sampler.draw(position, phase.batch_size, phase.frames)
+
+    def files(self, crops: Crops) -> list[str]:
+        """Return the sha256 of each crop's file."""
+        return [self.sampler.entries[i].sha256 for i in crops.tracks]
 
     def mels(self, crops: Crops, position: int) -> Tensor:
-        """Read and augment crops: normalised log-mel [B, M, F]."""
-        # Processes must not shift their crops alike.
-        turn = position * distributed.world_size() + distributed.rank()
-        return augment(self.sampler.read(crops), self.config.augment, self.seed, turn)
+        """Read and augment this process's part of the crops: normalised log-mel [B, M, F]."""
+        part = batch_part(len(crops.tracks))
+        mine = Crops(crops.tracks[part.rows], crops.starts[part.rows], crops.frames)
+        return augment(self.sampler.read(mine), self.config.augment, self.seed, position, part)
 
-    def audio_s(self, crops: Crops) -> float:
-        """Return how many seconds of audio the crops hold, over all processes."""
-        return len(crops.tracks) * crops.frames / FRAME_RATE_HZ * distributed.world_size()
+
+@dataclass(frozen=True)
+class BatchPart:
+    """Rows `first` to `stop` of a batch of `of`."""
+
+    first: int
+    stop: int
+    of: int
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.first, self.stop)
+
+
+def batch_part(size: int) -> BatchPart:
+    """Return which part of a global batch is this process's."""
+    mine = distributed.local_slice(size)
+    return BatchPart(mine.start, mine.stop, size)
 
 
 def held_out_entries(data: TrainingData, limit: int, split: Split = "valid") -> list[ManifestEntry]:
@@ -232,8 +257,13 @@ def held_out_entries(data: TrainingData, limit: int, split: Split = "valid") -> 
 def middle_crops(data: TrainingData, entries: Sequence[ManifestEntry], crop_frames: int) -> Tensor:
     """Read one crop from the middle of each track [N, M, F]."""
     files = [entry.sha256 for entry in entries]
-    starts = np.array([max(data.cache.frames(f) - crop_frames, 0) // 2 for f in files], np.int64)
+    starts = middle_starts(data.cache, files, crop_frames)
     return read_crops(data.cache, files, Crops(np.arange(len(files)), starts, crop_frames))
+
+
+def middle_starts(cache: MelCache, files: Sequence[str], crop_frames: int) -> NDArray[np.int64]:
+    """Return the frame at which the middle crop of each file starts."""
+    return np.array([max(cache.frames(f) - crop_frames, 0) // 2 for f in files], np.int64)
 
 
 def phase_at(phases: Sequence[CropPhase], update: int) -> CropPhase:

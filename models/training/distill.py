@@ -31,7 +31,8 @@ class DistillConfig:
     """What is learned from a teacher, and how much it counts; without `labels` nothing is.
 
     `sharpness` multiplies the teacher's scores before its softmax: the higher, the more only its
-    first choices count.
+    first choices count. The sentence encoder in `text_folder` says how near a query is to a tag;
+    without one it is the run's own.
     """
 
     labels: str = ""
@@ -40,6 +41,7 @@ class DistillConfig:
     embedding_weight: float = 0.3
     queries: int = 192
     sharpness: float = 2.0
+    text_folder: str = ""
 
     def __post_init__(self) -> None:
         weights = (self.query_weight, self.tag_weight, self.embedding_weight)

@@ -7,11 +7,13 @@ batch, E embedding width.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.nn.functional import all_gather
+from torch.distributed.tensor import DTensor
 
 
 def start_from_environment() -> None:
@@ -50,10 +52,14 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def average_gradients(module: nn.Module) -> None:
-    """Replace every gradient by its mean over processes, in one message per dtype."""
+    """Replace every gradient by its mean over processes, in one message per dtype.
+
+    Sharded gradients are left out: FSDP has averaged them already.
+    """
     if world_size() == 1:
         return
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    present = [p.grad for p in module.parameters() if p.grad is not None]
+    gradients = [gradient for gradient in present if not isinstance(gradient, DTensor)]
     for dtype in {gradient.dtype for gradient in gradients}:
         same = [gradient for gradient in gradients if gradient.dtype == dtype]
         flat = torch.cat([gradient.flatten() for gradient in same])
@@ -62,6 +68,38 @@ def average_gradients(module: nn.Module) -> None:
         means = torch.split(flat, [gradient.numel() for gradient in same])
         for gradient, mean in zip(same, means, strict=True):
             gradient.copy_(mean.view_as(gradient))
+
+
+def average_values(values: Sequence[float]) -> list[float]:
+    """Return the means over processes of numbers that all of them have, in the same order."""
+    if world_size() == 1:
+        return list(values)
+    numbers = torch.tensor(values, dtype=torch.float64, device=_device())
+    dist.all_reduce(numbers)
+    means: list[float] = (numbers / world_size()).tolist()
+    return means
+
+
+def everywhere(condition: bool) -> bool:
+    """Return whether a condition holds in all processes; every one of them must ask."""
+    if world_size() == 1:
+        return condition
+    flag = torch.tensor(float(condition), device=_device())
+    dist.all_reduce(flag, dist.ReduceOp.MIN)
+    return bool(flag)
+
+
+def from_first(value: float) -> float:
+    """Return the first process's value in all of them, so that they decide alike."""
+    if world_size() == 1:
+        return value
+    number = torch.tensor(value, dtype=torch.float64, device=_device())
+    dist.broadcast(number, src=0)
+    return float(number)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def local_slice(global_count: int) -> slice:

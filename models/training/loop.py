@@ -8,30 +8,38 @@ sees what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from models.training import distributed
+from models.training import distributed, progress
+from models.training.activations import checkpoint_activations
+from models.training.batch_norm import synchronise_batch_norm
 from models.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from models.training.run import Run
 from models.training.schedule import OptimiserConfig, learning_rate, make_optimiser
+from models.training.sharding import clip_gradients, shard_layers
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 Better = Literal["lower", "higher"]
 BatchT = TypeVar("BatchT")
+_AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_LEAST_SCALE = 1.0
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How a run is driven; none of it changes what an update computes, except `precision`."""
+    """How a run is driven; none of it changes what an update computes, except `precision`.
+
+    With several processes `sync_batch_norm` makes batch norms see the global batch, and `shard`
+    splits the layers' weights over them.
+    """
 
     seed: int = 1337
     micro_batches: int = 1
@@ -43,10 +51,19 @@ class LoopConfig:
     log_every: int = 10
     validate_every: int = 100
     save_every: int = 100
+    activation_checkpointing: bool = False
+    sync_batch_norm: bool = False
+    shard: bool = False
+    patience: int = 0
+    """Validations without a better one after which a run ends early; 0 never ends it."""
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
+        if self.precision not in _AUTOCAST:
             raise ValueError(f"unknown precision {self.precision!r}")
+        if self.shard and self.precision == "fp16":
+            raise ValueError("gradient scaling does not know sharded gradients; use bf16")
+        if self.patience < 0:
+            raise ValueError("patience must not be negative")
         for name in ("micro_batches", "log_every", "validate_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -54,7 +71,10 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One micro-batch's loss (a scalar with gradient), numbers to log, and the audio it used."""
+    """One micro-batch's loss (a scalar with gradient), numbers to log, and the audio it used.
+
+    All of this process's part of the batch; the loop averages over processes.
+    """
 
     loss: Tensor
     audio_s: float
@@ -80,6 +100,10 @@ class Task(Protocol[BatchT]):
 
     def validate(self) -> Mapping[str, float]:
         """Numbers on held-out data, `best_metric` among them; {} where there is none."""
+        ...
+
+    def draw_plots(self, folder: Path) -> None:
+        """Draw what curves do not show, when a run ends."""
         ...
 
 
@@ -115,6 +139,13 @@ class Trainer(Generic[BatchT]):
         torch.manual_seed(loop.seed)
         # Convolutions over mels run half as long again in any other layout (CPU, bf16).
         task.module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if loop.sync_batch_norm:
+            synchronise_batch_norm(task.module)
+        if loop.activation_checkpointing:
+            checkpoint_activations(task.module)
+        if loop.shard:
+            shard_layers(task.module, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=loop.precision == "fp16")
         self.optimiser = make_optimiser(optimiser, task.module.parameters())
         self.state = TrainState()
         self._validation: Mapping[str, float] = {}
@@ -122,13 +153,16 @@ class Trainer(Generic[BatchT]):
     def resume(self) -> None:
         """Go back to the run's last checkpoint and forget what was logged after it."""
         self.state = load_checkpoint(self.run.last_checkpoint, self.task.module, self.optimiser)
+        if self.state.loss_scale:
+            self.scaler.load_state_dict(dict(self.state.loss_scale))
         if distributed.is_first():
             self.run.forget_after(self.state.update)
 
     def train(self, stop_after: int | None = None) -> LoopResult:
         """Run to the configured number of updates, or (for tests) only up to `stop_after`.
 
-        Raises NonFiniteError before the step that would spread a NaN; a report is in the run.
+        With `patience` it ends earlier, once that many validations have brought nothing. Raises
+        NonFiniteError before the step that would spread a NaN; a report is in the run.
         """
         last = min(self.config.updates, stop_after or self.config.updates)
         started, first_update = time.monotonic(), self.state.update
@@ -146,6 +180,9 @@ class Trainer(Generic[BatchT]):
                 self._validate()
             if self._is_due(self.loop.save_every):
                 self._save("last")
+            if self.loop.patience and self.state.stale_validations >= self.loop.patience:
+                progress.say(f"no better validation in {self.loop.patience}: stopped")
+                break
         self._save("last")
         return LoopResult(self.state, self._validation)
 
@@ -163,21 +200,37 @@ class Trainer(Generic[BatchT]):
                 result = self.task.loss(batch)
             self._refuse_non_finite("loss", result.loss.detach(), result.metrics)
             # torch leaves Tensor.backward untyped
-            (result.loss / self.loop.micro_batches).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(result.loss / self.loop.micro_batches).backward()  # type: ignore[no-untyped-call]
             self.state.micro_batches += 1
-            self.state.audio_s += result.audio_s
+            self.state.audio_s += result.audio_s * distributed.world_size()
             self._note("loss", result.loss.detach())
             for name, value in result.metrics.items():
                 self._note(name, value)
         distributed.average_gradients(self.task.module)
-        parameters = list(self.task.module.parameters())
-        limit = self.config.clip_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(parameters, limit)
-        self._refuse_non_finite("gradient norm", norm.detach(), {})
-        self._note("grad_norm", norm)
-        self.optimiser.step()
+        self._step()
         self.state.update += 1
         self.task.after_update(self.state.update)
+
+    def _step(self) -> None:
+        self.scaler.unscale_(self.optimiser)
+        parameters = list(self.task.module.parameters())
+        norm = clip_gradients(parameters, self.config.clip_norm or math.inf)
+        # Where gradients of a scaled loss overflow, the scaler skips the step and halves its scale.
+        overflow = self._is_overflow(norm)
+        if not overflow:
+            self._refuse_non_finite("gradient norm", norm.detach(), {})
+            self._note("grad_norm", norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.scaler.is_enabled():
+            self._note("skipped", float(overflow))
+            self.state.loss_scale = self.scaler.state_dict()
+
+    def _is_overflow(self, norm: Tensor) -> bool:
+        if not self.scaler.is_enabled() or bool(torch.isfinite(norm)):
+            return False
+        # At a scale this small nothing overflows that was finite before.
+        return self.scaler.get_scale() > _LEAST_SCALE
 
     def _note(self, name: str, value: float | Tensor) -> None:
         self.state.pending.setdefault(name, []).append(float(value))
@@ -185,11 +238,14 @@ class Trainer(Generic[BatchT]):
     def _refuse_non_finite(
         self, what: str, value: Tensor, metrics: Mapping[str, float | Tensor]
     ) -> None:
-        if bool(torch.isfinite(value)):
+        finite = bool(torch.isfinite(value))
+        # All processes stop together: one that went on alone would wait for ever.
+        if distributed.everywhere(finite):
             return
         parameters = self.task.module.named_parameters()
+        elsewhere = ", and not finite in another process" if finite else ""
         report = {
-            "reason": f"{what} is {float(value)}",
+            "reason": f"{what} is {float(value)}{elsewhere}",
             "update": self.state.update,
             "micro_batch": self.state.micro_batches,
             "metrics": {name: str(float(number)) for name, number in metrics.items()},
@@ -197,7 +253,8 @@ class Trainer(Generic[BatchT]):
                 n for n, p in parameters if not bool(torch.isfinite(p).all())
             ],
         }
-        self.run.write_json("report.json", report)
+        rank = distributed.rank()
+        self.run.write_json(f"report-{rank}.json" if rank else "report.json", report)
         raise NonFiniteError(
             f"{what} is {float(value)} at update {self.state.update}, "
             f"micro-batch {self.state.micro_batches}: see report.json in the run folder"
@@ -205,44 +262,46 @@ class Trainer(Generic[BatchT]):
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
-        enabled = self.loop.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+        dtype = _AUTOCAST[self.loop.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             yield
 
     def _validate(self) -> None:
         self.task.module.eval()
         with torch.no_grad(), self._autocast():
             self._validation = self.task.validate()
-        if not self._validation or not distributed.is_first():
+        if not self._validation:
             return
-        self.run.log(self.state.update, "valid", self._validation)
-        _print("valid " + _format(self._validation))
-        value = self._validation[self.task.best_metric]
+        if distributed.is_first():
+            self.run.log(self.state.update, "valid", self._validation)
+            progress.say("valid " + progress.format_values(self._validation))
+        # Batch norms may differ between processes; what is decided must not.
+        value = distributed.from_first(self._validation[self.task.best_metric])
         best = self.state.best_metric
         higher = self.task.better == "higher"
+        self.state.stale_validations += 1
         if best is None or (value > best if higher else value < best):
             self.state.best_metric = value
+            self.state.stale_validations = 0
             self._save("best")
 
     def _save(self, name: Literal["last", "best"]) -> None:
-        if distributed.is_first():
-            path = self.run.last_checkpoint if name == "last" else self.run.best_checkpoint
-            save_checkpoint(path, self.task.module, self.optimiser, self.state)
+        path = self.run.last_checkpoint if name == "last" else self.run.best_checkpoint
+        save_checkpoint(path, self.task.module, self.optimiser, self.state)
 
     def _log(self, rate: float, speed: float, eta_s: float) -> None:
-        means = {name: sum(values) / len(values) for name, values in self.state.pending.items()}
-        self.state.pending.clear()
+        pending = self.state.pending
+        own = [sum(values) / len(values) for values in pending.values()]
+        means = dict(zip(pending, distributed.average_values(own), strict=True))
+        pending.clear()
         if not distributed.is_first():
             return
         self.run.log(
             self.state.update, "train", {**means, "lr": rate, "audio_hours_per_s": speed / 3600}
         )
-        shown = {name: value for name, value in means.items() if "." not in name}
-        _print(
-            f"update {self.state.update}/{self.config.updates}  {_format(shown)}  lr {rate:.2e}  "
-            f"{speed / 3600:.4f} audio h/s  ETA {_clock(eta_s)}  "
-            f"{_memory_gb(self.device):.1f} GB"
-        )
+        memory_gb = progress.memory_gb(self.device)
+        stands = progress.Progress(self.state.update, self.config.updates, speed, eta_s, memory_gb)
+        progress.say(progress.progress_line(stands, means, rate))
 
 
 def fit(
@@ -253,25 +312,10 @@ def fit(
     if resume:
         trainer.resume()
     result = trainer.train()
+    if distributed.is_first() and not loop.shard:
+        task.module.eval()
+        with torch.no_grad():
+            task.draw_plots(run.folder / "plots")
     if distributed.is_first():
         run.close()
     return result
-
-
-def _format(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-def _memory_gb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -2,21 +2,26 @@
 
 Legend: B batch, M mel bins, F frames, S tokens (four frames), D token width, Q codebooks, K codes.
 
-Source: muq.md section 2. Where we depart: crops come from cached mels, and may be shifted in level.
+With one codebook it is the single trained VQ that the paper compares with. Source: the published
+quantizer. Where we depart: crops come from cached mels, and may be shifted in level.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from models.networks.config import MelRVQConfig
 from models.networks.mel_rvq import MelRVQ, QuantizedResult, fold_frames, replace_stale_codes
+from models.training import distributed
 from models.training.checkpoint import load_module
 from models.training.data import (
     CropBatches,
@@ -27,6 +32,8 @@ from models.training.data import (
     open_training_data,
 )
 from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
+from models.training.plots import plot_code_use
+from models.training.randomness import STALE_CODES, torch_stream
 from models.training.run import Run
 from models.training.schedule import OptimiserConfig
 from models.training.settings import from_json
@@ -63,6 +70,7 @@ class MelRvqTask:
         self.rvq = MelRVQ(recipe.rvq)
         self.module: torch.nn.Module = self.rvq
         loop = recipe.loop
+        self.seed = loop.seed
         self.batches = CropBatches(data, recipe.data, loop.seed, loop.micro_batches)
         self.held_out = middle_crops(
             data, held_out_entries(data, 128), recipe.data.phases[0].frames
@@ -90,7 +98,7 @@ class MelRvqTask:
 
     def after_update(self, update: int) -> None:
         assert self._last is not None
-        replace_stale_codes(self.rvq, self._last)
+        replace_unused_codes(self.rvq, self._last, self.seed, update)
 
     def validate(self) -> Mapping[str, float]:
         """Reconstruction error with 1..Q codebooks, and how each book is used."""
@@ -108,6 +116,23 @@ class MelRvqTask:
             numbers[f"dead_codes.{book}"] = use.dead
         return numbers
 
+    def draw_plots(self, folder: Path) -> None:
+        """Draw how often each code is used on held-out crops."""
+        if len(self.held_out):
+            frames = fold_frames(self.held_out).to(next(self.rvq.parameters()).device)
+            plot_code_use(code_counts(self.rvq.encode(frames), self.rvq.config), folder)
+
+
+def replace_unused_codes(rvq: MelRVQ, last: QuantizedResult, seed: int, update: int) -> int:
+    """Replace codes that no process has used for too long, in all processes alike.
+
+    `last` is this process's part of the update's last micro-batch; returns how many were replaced.
+    """
+    codes = distributed.gather_rows(last.codes)
+    latents = distributed.gather_rows(last.latents.detach())
+    together = dataclasses.replace(last, codes=codes, latents=latents)
+    return replace_stale_codes(rvq, together, torch_stream(seed, update, STALE_CODES))
+
 
 def code_use(codes: Tensor, codebook_size: int) -> list[CodeUse]:
     """Measure the use of each codebook in codes [B, Q, S]."""
@@ -118,6 +143,13 @@ def code_use(codes: Tensor, codebook_size: int) -> list[CodeUse]:
         entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
         uses.append(CodeUse(float(entropy.exp()), int((counts == 0).sum())))
     return uses
+
+
+def code_counts(codes: Tensor, config: MelRVQConfig) -> NDArray[np.int64]:
+    """Count how often each code of each codebook [Q, K] occurs in codes [B, Q, S]."""
+    books = codes.unbind(dim=1)
+    counts = [torch.bincount(book.flatten(), minlength=config.codebook_size) for book in books]
+    return np.stack([count.cpu().numpy() for count in counts])
 
 
 def train_mel_rvq(recipe: MelRvqRecipe, folder: Path, name: str, resume: bool) -> LoopResult:

@@ -1,10 +1,11 @@
 """Stage mulan: bring music and texts into one space by contrast, and optionally by a teacher.
 
-Legend: B clips (pairs), M mel bins, F frames, K queries, E embedding width.
+Legend: B clips (pairs) of all processes, M mel bins, F frames, K queries, E embedding width.
 
-Source: muq.md section 8. Where we depart: the text encoder reads every text once, before training;
-pairs of the batch that share their text are not each other's negatives; gradients across processes
-are the true ones; the temperature's logarithm stays below ln 100.
+Source: the published contrastive training. Where we depart: a frozen sentence encoder reads every
+text once, before training; pairs of the batch that share their text are not each other's
+negatives; gradients across processes are the true ones; the temperature's logarithm stays below
+ln 100.
 """
 
 from __future__ import annotations
@@ -13,55 +14,52 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.losses import ContrastiveLoss, sigmoid_contrast, softmax_contrast
+from models.losses import (
+    ContrastiveLoss,
+    multi_positive_contrast,
+    sigmoid_contrast,
+    softmax_contrast,
+)
 from models.networks.config import MuQMuLanConfig
 from models.networks.muq_mulan import MuQMuLan
 from models.training import distributed
-from models.training.captions import CaptionWeights, WeightedTexts, texts_of
+from models.training.captions import CaptionWeights, TagMatches, WeightedTexts, texts_of
 from models.training.checkpoint import load_module
 from models.training.data import (
     FRAME_RATE_HZ,
     CropBatches,
     DataConfig,
     TrainingData,
+    batch_part,
     held_out_entries,
     middle_crops,
     open_training_data,
 )
-from models.training.distill import (
-    DistillConfig,
-    DistillHeads,
-    LabelledWindows,
-    Lesson,
-    distill,
-    load_teacher,
-)
+from models.training.distill import DistillConfig, DistillHeads, distill
+from models.training.live_texts import PretrainedReader, open_pretrained_reader
 from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
 from models.training.metrics import retrieval_ranks, retrieval_scores
 from models.training.muq import load_muq
-from models.training.queries import query_texts
+from models.training.plots import plot_matrix
 from models.training.run import Run
 from models.training.schedule import OptimiserConfig
 from models.training.settings import from_json
-from models.training.teacher.search import spoken_tags, tag_weights
-from models.training.teacher.vocabulary import TEACHER_TAGS
-from models.training.text_table import (
-    TableBackbone,
-    TextReader,
-    TextReading,
-    open_text_reader,
-)
+from models.training.teaching import Teacher
+from models.training.text_table import TextReader, TextReading, Texts, open_text_reader
 
 STAGE = "mulan"
+Positives = Literal["pair", "tags"]
 _MOST_LOG_TEMPERATURE = math.log(100.0)
 _VALIDATION_BATCH = 32
 _VALIDATION_TRACKS = 160
+_PLOTTED_TRACKS = 40
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,11 @@ class MulanRecipe:
     """Everything that a contrastive run depends on.
 
     `muq_run` starts the audio tower from a pre-trained MuQ; `start_from` starts everything from
-    another mulan run, to train it on.
+    another mulan run, to train it on. `text_folder` holds a sentence encoder as
+    `models.text.convert_use` writes it (frozen, read as `text_reading` says); or, where
+    `network.text` is its shape, a Hugging Face encoder, which is trained too unless
+    `network.freeze_text_encoder`. With `positives` "tags" every text made of tags is right for
+    every track that carries them, not for its own pair alone.
     """
 
     network: MuQMuLanConfig
@@ -80,14 +82,15 @@ class MulanRecipe:
     text_reading: TextReading = "pooled"
     captions: CaptionWeights = field(default_factory=CaptionWeights)
     contrast_weight: float = 1.0
+    positives: Positives = "pair"
     distill: DistillConfig = field(default_factory=DistillConfig)
     muq_run: str = ""
     start_from: str = ""
     validation_crop_s: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.network.text is not None or not self.network.freeze_text_encoder:
-            raise ValueError("texts are read once: the text encoder must be outside, and frozen")
+        if self.network.text is None and not self.network.freeze_text_encoder:
+            raise ValueError("a sentence encoder is read once, so it must be frozen")
 
 
 class MulanModule(nn.Module):
@@ -100,12 +103,17 @@ class MulanModule(nn.Module):
 
 @dataclass(frozen=True)
 class MulanBatch:
-    """Mels [B, M, F], text number and teacher row of each clip (-1: none) [B], queries [K]."""
+    """This process's mels [b, M, F]; of the whole batch, text numbers and teacher rows [B].
+
+    A number of -1 is none. `queries` [K] are asked of the teacher; `positives` [B, B] say which
+    texts fit which clips, where not only pairs do.
+    """
 
     mels: Tensor
     texts: NDArray[np.int64]
     rows: NDArray[np.int64]
     queries: NDArray[np.int64]
+    positives: NDArray[np.bool_] | None
 
 
 class MulanTask:
@@ -117,19 +125,23 @@ class MulanTask:
     def __init__(self, recipe: MulanRecipe, data: TrainingData) -> None:
         torch.manual_seed(recipe.loop.seed)
         self.recipe, self.data = recipe, data
-        reader = open_text_reader(Path(recipe.text_folder), recipe.text_reading)
+        reader = open_reader(recipe)
         loop = recipe.loop
         self.batches = CropBatches(data, recipe.data, loop.seed, loop.micro_batches)
-        self.texts = [texts_of(entry, recipe.captions) for entry in self.batches.sampler.entries]
-        self.teacher = _Teacher(recipe, data, reader) if recipe.distill.labels else None
-        self.held_out, held_texts = self._held_out_pairs()
+        entries = self.batches.sampler.entries
+        self.texts = [texts_of(entry, recipe.captions) for entry in entries]
+        self.teacher = _open_teacher(recipe, data)
+        self.held_out, self.held_texts = self._held_out_pairs()
         asked = self.teacher.queries if self.teacher else []
         spoken = [text for choice in self.texts for text in choice.texts]
-        self.table = reader.table([*spoken, *asked, *held_texts])
-        self.numbers = [np.array([self.table.index(t) for t in c.texts]) for c in self.texts]
-        self.query_numbers = np.array([self.table.index(text) for text in asked], dtype=np.int64)
-        self.held_numbers = np.array([self.table.index(t) for t in held_texts], dtype=np.int64)
-        mulan = MuQMuLan(recipe.network, text_encoder=TableBackbone(self.table))
+        self.table: Texts = reader.texts([*spoken, *asked, *self.held_texts])
+        self.numbers = [self._numbers(choice.texts) for choice in self.texts]
+        self.query_numbers = self._numbers(asked)
+        self.held_numbers = self._numbers(self.held_texts)
+        self.matches = self._tag_matches() if recipe.positives == "tags" else None
+        mulan = MuQMuLan(recipe.network, text_encoder=self.table.backbone())
+        if recipe.network.freeze_text_encoder:
+            mulan.text.encoder.requires_grad_(False)
         heads = self.teacher.make_heads(recipe.network.embed_dim) if self.teacher else None
         self.towers = MulanModule(mulan, heads)
         self.module: nn.Module = self.towers
@@ -138,45 +150,44 @@ class MulanTask:
     def batch(self, position: int) -> MulanBatch:
         """Clips at this position, a caption drawn for each, and queries for the teacher."""
         crops = self.batches.crops(position)
-        files = [self.batches.sampler.entries[i].sha256 for i in crops.tracks]
         seed = self.recipe.loop.seed
-        rows = np.full(len(files), -1, dtype=np.int64)
+        rows = np.full(len(crops.tracks), -1, dtype=np.int64)
         queries = np.zeros(0, dtype=np.int64)
         if self.teacher:
-            own = np.random.default_rng([seed, position, 4, distributed.rank()])
-            crops, rows = self.teacher.windows.place(files, crops, own)
-            # Every process asks the same queries.
-            shared = np.random.default_rng([seed, position, 5])
+            places = np.random.default_rng([seed, position, 4, 0])
+            crops, rows = self.teacher.windows.place(self.batches.files(crops), crops, places)
+            asked = np.random.default_rng([seed, position, 5])
             count = min(self.recipe.distill.queries, len(self.query_numbers))
-            queries = shared.permutation(len(self.query_numbers))[:count]
-        words = np.random.default_rng([seed, position, 6, distributed.rank()])
+            queries = asked.permutation(len(self.query_numbers))[:count]
+        words = np.random.default_rng([seed, position, 6, 0])
         texts = np.array([self._draw_text(int(track), words) for track in crops.tracks])
-        return MulanBatch(self.batches.mels(crops, position), texts, rows, queries)
+        fits = self.matches.between(crops.tracks, texts) if self.matches else None
+        return MulanBatch(self.batches.mels(crops, position), texts, rows, queries, fits)
 
     def loss(self, batch: MulanBatch) -> StepResult:
         """Weighted sum of the contrast and of what the teacher teaches."""
         audio = self.towers.mulan.audio(batch.mels.to(self._device)).float()
+        seconds = batch.mels.shape[0] * batch.mels.shape[2] / FRAME_RATE_HZ
         # Similarities keep float32: in bfloat16 neighbours in rank would share a value.
         with torch.autocast(self._device.type, enabled=False):
-            return self._compare(audio, batch)
+            metrics: dict[str, float | Tensor] = {}
+            total = self._compare(distributed.gather_rows(audio), batch, metrics)
+        return StepResult(total, seconds, metrics)
 
-    def _compare(self, audio: Tensor, batch: MulanBatch) -> StepResult:
-        mulan, device = self.towers.mulan, self._device
-        metrics: dict[str, float | Tensor] = {}
-        total = torch.zeros((), device=device)
+    def _compare(
+        self, audio: Tensor, batch: MulanBatch, metrics: dict[str, float | Tensor]
+    ) -> Tensor:
+        """Compare the clips of all processes [B, E]; every process computes the same."""
+        total = torch.zeros((), device=audio.device)
         paired = np.flatnonzero(batch.texts >= 0)
         if self.recipe.contrast_weight and len(paired) > 1:
-            spoken = self.embed_texts(batch.texts[paired]).float()
-            contrast = self._contrast(audio[paired], spoken, batch.texts[paired])
+            contrast = self._contrast(audio, batch, paired)
             total = total + self.recipe.contrast_weight * contrast
             metrics["contrast"] = contrast.detach()
-            metrics["temperature"] = mulan.contrastive.log_temperature.detach().exp()
+            metrics["temperature"] = self.towers.mulan.contrastive.log_temperature.detach().exp()
         if self.teacher and len(batch.queries):
             total = total + self._learn_from_teacher(audio, batch, metrics)
-        seconds = (
-            batch.mels.shape[0] * batch.mels.shape[2] / FRAME_RATE_HZ * distributed.world_size()
-        )
-        return StepResult(total, seconds, metrics)
+        return total
 
     def after_update(self, update: int) -> None:
         """Keep the temperature where a bfloat16 softmax still has a gradient."""
@@ -187,11 +198,7 @@ class MulanTask:
         """Retrieval among held-out tracks by their own captions, both ways."""
         if len(self.held_out) < 2:
             return {}
-        parts = torch.split(self.held_out, _VALIDATION_BATCH)
-        clips = torch.cat([self.towers.mulan.audio(p.to(self._device)).float() for p in parts])
-        with torch.autocast(self._device.type, enabled=False):
-            spoken = self.embed_texts(self.held_numbers)
-            similarity = (spoken @ clips.T).cpu().numpy()
+        similarity = self._held_out_similarity()
         relevant = self.held_numbers[:, None] == self.held_numbers[None, :]
         forward = retrieval_scores(retrieval_ranks(similarity, relevant))
         back = retrieval_scores(retrieval_ranks(similarity.T, relevant.T))
@@ -202,6 +209,17 @@ class MulanTask:
             "mrr_audio_to_text": back.mrr,
             "median_rank": forward.median_rank,
         }
+
+    def draw_plots(self, folder: Path) -> None:
+        """Draw the similarities of held-out captions and clips; pairs are the diagonal."""
+        if len(self.held_out) < 2:
+            return
+        first = min(len(self.held_out), _PLOTTED_TRACKS)
+        similarity = self._held_out_similarity()[:first, :first]
+        rows = [text[:40] for text in self.held_texts[:first]]
+        columns = [str(number + 1) for number in range(first)]
+        title = "Held-out captions and clips"
+        plot_matrix(similarity, rows, columns, title, folder / "similarity.png")
 
     def embed_texts(self, numbers: NDArray[np.int64]) -> Tensor:
         """Unit vectors [B, E] of texts by their numbers in the table."""
@@ -215,6 +233,20 @@ class MulanTask:
     def _device(self) -> torch.device:
         return self.towers.mulan.contrastive.log_temperature.device
 
+    def _numbers(self, texts: list[str] | tuple[str, ...]) -> NDArray[np.int64]:
+        return np.array([self.table.index(text) for text in texts], dtype=np.int64)
+
+    def _tag_matches(self) -> TagMatches:
+        tracks = [
+            frozenset(value for values in entry.tags.values() for value in values)
+            for entry in self.batches.sampler.entries
+        ]
+        stated: dict[int, frozenset[str]] = {}
+        for numbers, choice in zip(self.numbers, self.texts, strict=True):
+            stated.update(zip(numbers.tolist(), choice.stated, strict=True))
+        count = 1 + max(stated, default=-1)
+        return TagMatches(tracks, [stated.get(number, frozenset()) for number in range(count)])
+
     def _draw_text(self, track: int, rng: np.random.Generator) -> int:
         point = rng.random()
         choice: WeightedTexts = self.texts[track]
@@ -223,10 +255,17 @@ class MulanTask:
         place = int(np.searchsorted(np.cumsum(choice.chances), point))
         return int(self.numbers[track][min(place, len(choice.texts) - 1)])
 
-    def _contrast(self, audio: Tensor, spoken: Tensor, numbers: NDArray[np.int64]) -> Tensor:
-        everything = distributed.gather_rows(audio), distributed.gather_rows(spoken)
-        same = distributed.gather_rows(torch.from_numpy(numbers).to(audio.device)[:, None])
-        return contrast(self.towers.mulan.contrastive, *everything, same[:, 0])
+    def _contrast(self, audio: Tensor, batch: MulanBatch, paired: NDArray[np.int64]) -> Tensor:
+        mine = batch_part(len(batch.texts)).rows
+        # A clip without a text has some other one embedded, which is then left out.
+        spoken = self.embed_texts(np.maximum(batch.texts[mine], 0)).float()
+        everything = distributed.gather_rows(spoken)
+        same = torch.from_numpy(batch.texts[paired]).to(audio.device)
+        fits = None
+        if batch.positives is not None:
+            fits = torch.from_numpy(batch.positives[np.ix_(paired, paired)]).to(audio.device)
+        loss = self.towers.mulan.contrastive
+        return contrast(loss, audio[paired], everything[paired], same, fits)
 
     def _learn_from_teacher(
         self, audio: Tensor, batch: MulanBatch, metrics: dict[str, float | Tensor]
@@ -254,42 +293,41 @@ class MulanTask:
         mels = middle_crops(self.data, spoken, frames)
         return mels, [entry.captions[0].text for entry in spoken]
 
-
-class _Teacher:
-    """The teacher's labels, the queries it can answer, and how its tags weigh for each."""
-
-    def __init__(self, recipe: MulanRecipe, data: TrainingData, reader: TextReader) -> None:
-        self.knowledge = load_teacher(Path(recipe.distill.labels), data.entries)
-        self.windows = LabelledWindows(self.knowledge)
-        tags = spoken_tags(TEACHER_TAGS)
-        self.queries = query_texts(data.entries, tags, recipe.captions)
-        self.weights = tag_weights(reader.embed(self.queries), reader.embed(tags))
-
-    def make_heads(self, embed_dim: int) -> DistillHeads:
-        """Return heads that fit the teacher's tags and embeddings."""
-        logits, embeddings = self.knowledge.logits, self.knowledge.embeddings
-        return DistillHeads(embed_dim, logits.shape[1], embeddings.shape[1])
-
-    def lesson(
-        self, queries: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device
-    ) -> Lesson:
-        """Return what it says of labelled windows, and how it reads queries (both by number)."""
-        told = (self.weights[queries], self.knowledge.logits[rows], self.knowledge.embeddings[rows])
-        return Lesson(*(torch.from_numpy(values).to(device) for values in told))
+    def _held_out_similarity(self) -> NDArray[np.float32]:
+        """Similarities [N, N] of held-out captions and clips."""
+        parts = torch.split(self.held_out, _VALIDATION_BATCH)
+        clips = torch.cat([self.towers.mulan.audio(p.to(self._device)).float() for p in parts])
+        with torch.autocast(self._device.type, enabled=False):
+            spoken = self.embed_texts(self.held_numbers)
+            similarity: NDArray[np.float32] = (spoken @ clips.T).cpu().numpy()
+        return similarity
 
 
-def contrast(loss: ContrastiveLoss, audio: Tensor, text: Tensor, same: Tensor) -> Tensor:
-    """Contrast of pairs [B, E], leaving out as negatives the pairs whose text is the same [B]."""
+def contrast(
+    loss: ContrastiveLoss,
+    audio: Tensor,
+    text: Tensor,
+    same: Tensor,
+    positives: Tensor | None = None,
+) -> Tensor:
+    """Contrast of pairs [B, E]; those whose text is the same [B] are no negatives of each other.
+
+    `positives` [B, B] says which texts fit which clips, where not only pairs do.
+    """
     similarities = audio @ text.T * loss.log_temperature.exp()
+    if loss.bias is not None:
+        similarities = similarities + loss.bias
+    decoupled = loss.kind == "decoupled"
+    if positives is not None:
+        if loss.kind == "sigmoid":
+            return sigmoid_contrast(similarities, positives)
+        return multi_positive_contrast(similarities, positives, decoupled)
     own = torch.eye(len(same), dtype=torch.bool, device=same.device)
     twins = (same[:, None] == same[None, :]) & ~own
     if loss.kind == "sigmoid":
-        assert loss.bias is not None
         # So far from being a pair that it adds nothing to the loss.
-        return sigmoid_contrast((similarities + loss.bias).masked_fill(twins, -1e4))
-    return softmax_contrast(
-        similarities.masked_fill(twins, float("-inf")), decoupled=loss.kind == "decoupled"
-    )
+        return sigmoid_contrast(similarities.masked_fill(twins, -1e4))
+    return softmax_contrast(similarities.masked_fill(twins, float("-inf")), decoupled)
 
 
 def train_mulan(recipe: MulanRecipe, folder: Path, name: str, resume: bool) -> LoopResult:
@@ -304,7 +342,7 @@ class TrainedMulan:
     """A trained network on its real text encoder, in evaluation mode, and that encoder's parts."""
 
     network: MuQMuLan
-    reader: TextReader
+    reader: TextReader | PretrainedReader
     recipe: MulanRecipe
     update: int
 
@@ -313,12 +351,36 @@ def load_trained_mulan(folder: Path, checkpoint: str = "last") -> TrainedMulan:
     """Return the network of a mulan run ("last" or "best" checkpoint), ready to export."""
     run = Run.open_existing(folder, STAGE)
     recipe = from_json(MulanRecipe, run.config["config"])
-    network = MuQMuLan(recipe.network, text_encoder=nn.Identity())
+    reader = open_reader(recipe)
+    # A sentence encoder is not in the checkpoint; a Hugging Face one is.
+    outside = recipe.network.text is None
+    network = MuQMuLan(recipe.network, text_encoder=nn.Identity() if outside else reader.backbone)
     path = run.last_checkpoint if checkpoint == "last" else run.best_checkpoint
     counters = load_module(path, network, prefix="mulan.")
-    reader = open_text_reader(Path(recipe.text_folder), recipe.text_reading)
-    network.text.encoder = reader.backbone
+    if outside:
+        network.text.encoder = reader.backbone
     return TrainedMulan(network.eval(), reader, recipe, int(counters["update"]))
+
+
+def open_reader(recipe: MulanRecipe) -> TextReader | PretrainedReader:
+    """Open a recipe's text encoder; ValueError where its shape is not the one in the recipe."""
+    folder = Path(recipe.text_folder)
+    if recipe.network.text is None:
+        return open_text_reader(folder, recipe.text_reading)
+    reader = open_pretrained_reader(folder)
+    if reader.encoder.config != recipe.network.text:
+        raise ValueError(
+            f"{folder} holds an encoder of another shape than network.text: "
+            f"{reader.encoder.config} is not {recipe.network.text}"
+        )
+    return reader
+
+
+def _open_teacher(recipe: MulanRecipe, data: TrainingData) -> Teacher | None:
+    if not recipe.distill.labels:
+        return None
+    folder = Path(recipe.distill.text_folder or recipe.text_folder)
+    return Teacher(recipe.distill, data.entries, recipe.captions, folder)
 
 
 def _start_weights(recipe: MulanRecipe, network: MuQMuLan) -> None:

@@ -1,9 +1,9 @@
-"""Stage muq: masked prediction of Mel-RVQ codes, or of the labels of a former iteration.
+"""Stage muq: masked prediction of codes, wherever they come from (`models.training.targets`).
 
 Legend: B batch, M mel bins, F frames, S tokens, Q codebooks, K codes.
 
-Source: muq.md sections 4 and 5. Where we depart: masking is done in the log-mel, so that mels can
-be cached (`MelMasking` says what that changes).
+Source: the published pre-training. Where we depart: masking is done in the log-mel, so that mels
+can be cached (`MelMasking` says what that changes).
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ from torch import Tensor
 
 from models.losses import MaskedPrediction, masked_prediction
 from models.networks.config import MuQConfig
-from models.networks.masking import MelMasking
+from models.networks.masking import MaskPlan, MelMasking
 from models.networks.muq import MuQ
-from models.training import distributed
+from models.networks.random_projection import RandomProjectionConfig
 from models.training.checkpoint import load_module
 from models.training.data import (
     FRAME_RATE_HZ,
     CropBatches,
+    Crops,
     DataConfig,
     TrainingData,
+    batch_part,
     held_out_entries,
-    middle_crops,
+    middle_starts,
     open_training_data,
+    read_crops,
 )
-from models.training.labels import LabelStore
 from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
-from models.training.mel_rvq import load_mel_rvq
+from models.training.randomness import MASKS, torch_stream
 from models.training.run import Run
 from models.training.schedule import OptimiserConfig
 from models.training.settings import from_json
+from models.training.targets import as_float32, open_target
 
 STAGE = "muq"
 _VALIDATION_BATCH = 32
@@ -46,8 +49,9 @@ _VALIDATION_BATCH = 32
 class MuqRecipe:
     """Everything that a masked-prediction run depends on.
 
-    Targets are the codes of the quantizer in `rvq_run`; or, for a further iteration, the labels
-    that stage relabel wrote into `label_folder`, and then `muq.rvq` is None.
+    Targets are the codes of the quantizer in `rvq_run` (with one codebook: of a single VQ); or
+    those of a random projection; or, for a further iteration, the labels that stage relabel wrote
+    into `label_folder`. `muq.rvq` is there in the first case only.
     """
 
     muq: MuQConfig
@@ -56,19 +60,28 @@ class MuqRecipe:
     loop: LoopConfig
     rvq_run: str = ""
     label_folder: str = ""
+    random_projection: RandomProjectionConfig | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.label_folder) != (self.muq.rvq is None):
-            raise ValueError("labels replace the quantizer: set label_folder where muq.rvq is None")
+        named = (self.muq.rvq, self.random_projection, self.label_folder or None)
+        if sum(target is not None for target in named) != 1:
+            raise ValueError(
+                "a recipe has one target: muq.rvq, random_projection or label_folder; the others "
+                "must be none"
+            )
 
 
 @dataclass(frozen=True)
 class MuqBatch:
-    """Clean mels [B, M, F], their targets [B, Q, S] where stored, and the micro-batch's number."""
+    """Clean mels [B, M, F], their codes [B, Q, S] where stored, and what to hide of them.
+
+    `share` is what the masked tokens of this part are of an equal share of the whole batch's.
+    """
 
     mels: Tensor
-    labels: Tensor | None
-    position: int
+    stored: Tensor | None
+    plan: MaskPlan
+    share: float = 1.0
 
 
 class MuqTask:
@@ -81,46 +94,44 @@ class MuqTask:
         torch.manual_seed(recipe.loop.seed)
         self.muq = MuQ(recipe.muq)
         self.module: torch.nn.Module = self.muq
-        if self.muq.rvq is not None and recipe.rvq_run:
-            self.muq.rvq.load_state_dict(load_mel_rvq(Path(recipe.rvq_run)).state_dict())
-        if self.muq.rvq is not None:
-            self.muq.rvq.requires_grad_(False)
-        self.labels = LabelStore(Path(recipe.label_folder)) if recipe.label_folder else None
+        self.target = open_target(
+            self.muq, recipe.rvq_run, recipe.random_projection, recipe.label_folder
+        )
         self.seed = recipe.loop.seed
         self.batches = CropBatches(data, recipe.data, self.seed, recipe.loop.micro_batches)
-        self.masking = MelMasking(recipe.muq, generator=_generator(self.seed, 0))
-        # Stored labels stand on a grid of tokens, and exist for training tracks only.
-        held = [] if self.labels else held_out_entries(data, limit=128)
-        self.held_out = middle_crops(data, held, recipe.data.phases[0].frames)
+        self.masking = MelMasking(recipe.muq, generator=torch_stream(self.seed, 0, MASKS))
+        self.held_out = self._held_out(data, recipe.data.phases[0].frames)
 
     def batch(self, position: int) -> MuqBatch:
-        """Crops at this position, and their labels where they are stored."""
-        crops = self.batches.crops(position)
-        if self.labels is None:
-            return MuqBatch(self.batches.mels(crops, position), None, position)
-        files = [self.batches.sampler.entries[i].sha256 for i in crops.tracks]
-        crops.starts[:] -= crops.starts % self.labels.frames_per_token
-        labels = self.labels.read(files, crops.starts, crops.frames)
-        return MuqBatch(self.batches.mels(crops, position), labels, position)
+        """Crops at this position, and their codes where they are stored."""
+        drawn = self.batches.crops(position)
+        placed = self.target.place(self.batches.files(drawn), drawn)
+        part = batch_part(len(drawn.tracks))
+        generator = torch_stream(self.seed, position + 1, MASKS)
+        plan = self.masking.draw(part.of, drawn.frames, generator)
+        mine = plan.rows(part.rows)
+        share = float(mine.blocks.double().mean() / plan.blocks.double().mean())
+        if share == 0:
+            # Nothing of this part is hidden: its loss, of no weight, must be defined all the same.
+            mine = MaskPlan(torch.ones_like(mine.blocks), mine.noise_starts)
+        stored = placed.stored if placed.stored is None else placed.stored[part.rows]
+        return MuqBatch(self.batches.mels(placed.crops, position), stored, mine, share)
 
     def loss(self, batch: MuqBatch) -> StepResult:
         """Cross-entropy over masked tokens and codebooks."""
-        turn = batch.position * distributed.world_size() + distributed.rank()
-        result = self._predict(batch.mels, batch.labels, _generator(self.seed, turn + 1))
-        metrics: dict[str, float | Tensor] = {"accuracy": result.accuracy.detach()}
+        result = self._predict(batch)
+        metrics: dict[str, float | Tensor] = {"accuracy": result.accuracy.detach() * batch.share}
         for book, accuracy in enumerate(result.codebook_accuracies):
-            metrics[f"book_accuracy.{book}"] = accuracy.detach()
-        seconds = (
-            batch.mels.shape[0] * batch.mels.shape[2] / FRAME_RATE_HZ * distributed.world_size()
-        )
-        return StepResult(result.loss, seconds, metrics)
+            metrics[f"book_accuracy.{book}"] = accuracy.detach() * batch.share
+        seconds = batch.mels.shape[0] * batch.mels.shape[2] / FRAME_RATE_HZ
+        # The mean over processes is then the mean over all masked tokens.
+        return StepResult(result.loss * batch.share, seconds, metrics)
 
     def after_update(self, update: int) -> None: ...
 
     def validate(self) -> Mapping[str, float]:
         """Loss and accuracy on held-out crops under masks that never change."""
-        parts = torch.split(self.held_out, _VALIDATION_BATCH) if len(self.held_out) else ()
-        results = [self._predict(p, None, _generator(0, i)) for i, p in enumerate(parts)]
+        results = [self._predict(batch) for batch in self.held_out]
         if not results:
             return {}
         numbers = {
@@ -130,26 +141,27 @@ class MuqTask:
         books = torch.stack([r.codebook_accuracies for r in results]).mean(dim=0)
         return numbers | {f"book_accuracy.{i}": float(v) for i, v in enumerate(books)}
 
-    def _predict(
-        self, mels: Tensor, labels: Tensor | None, generator: torch.Generator
-    ) -> MaskedPrediction:
-        device = next(self.muq.parameters()).device
-        mels = mels.to(device)
-        masked = self.masking(mels, generator)
-        if labels is None:
-            # Codes of a rounded projection would be other codes.
-            with torch.autocast(device.type, enabled=False):
-                codes = self.muq.target_codes(mels)
-        else:
-            codes = labels.to(device)
+    def draw_plots(self, folder: Path) -> None: ...
+
+    def _held_out(self, data: TrainingData, frames: int) -> list[MuqBatch]:
+        """Crops from the middle of validation tracks, under masks that never change."""
+        held = [e for e in held_out_entries(data, limit=128) if self.target.covers(e.sha256)]
+        batches = []
+        for number, first in enumerate(range(0, len(held), _VALIDATION_BATCH)):
+            files = [entry.sha256 for entry in held[first : first + _VALIDATION_BATCH]]
+            starts = middle_starts(data.cache, files, frames)
+            placed = self.target.place(files, Crops(np.arange(len(files)), starts, frames))
+            plan = self.masking.draw(len(files), frames, torch_stream(0, number, MASKS))
+            mels = read_crops(data.cache, files, placed.crops)
+            batches.append(MuqBatch(mels, placed.stored, plan))
+        return batches
+
+    def _predict(self, batch: MuqBatch) -> MaskedPrediction:
+        mels = batch.mels.to(next(self.muq.parameters()).device)
+        masked = self.masking.apply(mels, batch.plan)
+        codes = as_float32(mels, self.target, batch.stored)
         logits = self.muq(masked.inputs).logits
-        return masked_prediction(logits.float(), codes, masked.token_mask.to(device))
-
-
-def _generator(seed: int, turn: int) -> torch.Generator:
-    # One independent stream for each (seed, turn), as numpy mixes them.
-    mixed = int(np.random.SeedSequence([seed, turn, 3]).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator().manual_seed(mixed)
+        return masked_prediction(logits.float(), codes, masked.token_mask.to(mels.device))
 
 
 def train_muq(recipe: MuqRecipe, folder: Path, name: str, resume: bool) -> LoopResult:
@@ -159,10 +171,10 @@ def train_muq(recipe: MuqRecipe, folder: Path, name: str, resume: bool) -> LoopR
     return fit(MuqTask(recipe, data), run, recipe.optimiser, recipe.loop, resume)
 
 
-def load_muq(folder: Path) -> MuQ:
-    """Return the network of a run's last checkpoint, in evaluation mode."""
+def load_muq(folder: Path, checkpoint: str = "last") -> MuQ:
+    """Return the network of a run's "last" or "best" checkpoint, in evaluation mode."""
     run = Run.open_existing(folder, STAGE)
     recipe = from_json(MuqRecipe, run.config["config"])
     muq = MuQ(recipe.muq)
-    load_module(run.last_checkpoint, muq)
+    load_module(run.last_checkpoint if checkpoint == "last" else run.best_checkpoint, muq)
     return muq.eval()

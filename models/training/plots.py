@@ -42,6 +42,22 @@ def _plot_group(group: str, curves: dict[str, list[tuple[int, float]]], folder: 
     return _save(figure, folder / f"{group.replace('/', '_')}.png")
 
 
+def plot_code_use(counts: NDArray[np.integer], folder: Path) -> Path:
+    """Draw how often codes are used: each codebook's codes, the commonest first, from [Q, K]."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for book, uses in enumerate(counts):
+        shares = np.sort(uses)[::-1] / max(int(uses.sum()), 1)
+        axes.plot(np.arange(1, len(shares) + 1), shares, label=f"codebook {book + 1}")
+    axes.set(xlabel="code, the commonest first", ylabel="share of tokens")
+    axes.set_yscale("symlog", linthresh=1e-5)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return _save(figure, folder / "code_use.png")
+
+
 def plot_matrix(
     matrix: NDArray[np.floating],
     rows: Sequence[str],

@@ -2,8 +2,9 @@
 
 Legend: B batch, M mel bins, F frames, S tokens, D width of a state, Q codebooks.
 
-Source: muq.md section 6. Where we depart: labels cover whole tracks (each token once, from
-consecutive segments), so that a crop may start at any token and not at stored segments only.
+Source: an earlier variant of the authors' code. Where we depart: labels cover whole tracks (each
+token once, from consecutive segments), so that a crop may start at any token and not at stored
+segments only.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.config import MelRVQConfig
-from models.networks.mel_rvq import MelRVQ, QuantizedResult, replace_stale_codes
+from models.networks.mel_rvq import MelRVQ, QuantizedResult
 from models.networks.muq import MuQ
+from models.training import distributed
 from models.training.data import (
     FRAME_RATE_HZ,
     CropBatches,
@@ -32,10 +34,11 @@ from models.training.data import (
     open_training_data,
 )
 from models.training.labels import LabelSettings, LabelWriter
-from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
+from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit, pick_device
 from models.training.mel_cache import MelCache
-from models.training.mel_rvq import code_use
+from models.training.mel_rvq import code_counts, code_use, replace_unused_codes
 from models.training.muq import load_muq
+from models.training.plots import plot_code_use
 from models.training.run import Run
 from models.training.schedule import OptimiserConfig
 
@@ -69,6 +72,7 @@ class RelabelTask:
         torch.manual_seed(recipe.loop.seed)
         self.recipe = recipe
         self.muq = load_muq(Path(recipe.muq_run)).requires_grad_(False)
+        self.muq.to(pick_device(recipe.loop.device))
         self.rvq = MelRVQ(recipe.rvq)
         self.module: nn.Module = self.rvq
         loop = recipe.loop
@@ -93,7 +97,7 @@ class RelabelTask:
 
     def after_update(self, update: int) -> None:
         assert self._last is not None
-        replace_stale_codes(self.rvq, self._last)
+        replace_unused_codes(self.rvq, self._last, self.recipe.loop.seed, update)
 
     def validate(self) -> Mapping[str, float]:
         """Reconstruction error on held-out crops, and how each book is used."""
@@ -106,6 +110,12 @@ class RelabelTask:
             numbers[f"perplexity.{book}"] = use.perplexity
             numbers[f"dead_codes.{book}"] = use.dead
         return numbers
+
+    def draw_plots(self, folder: Path) -> None:
+        """Draw how often each code is used on held-out crops."""
+        if len(self.held_out):
+            states = layer_states(self.muq, self.held_out, self.recipe.layer_index)
+            plot_code_use(code_counts(self.rvq.encode(states), self.rvq.config), folder)
 
 
 @torch.no_grad()
@@ -129,7 +139,7 @@ def label_corpus(
     started = time.monotonic()
     for number, entry in enumerate(todo, start=1):
         codes = label_track(muq, rvq, data.cache, entry.sha256, layer_index, segment)
-        writer.add(entry.sha256, codes.numpy())
+        writer.add(entry.sha256, codes.cpu().numpy())
         if number % 50 == 0 or number == len(todo):
             elapsed_s = time.monotonic() - started
             eta_s = elapsed_s / number * (len(todo) - number)
@@ -164,8 +174,9 @@ def train_relabel(recipe: RelabelRecipe, folder: Path, name: str, resume: bool) 
         frames_per_token=task.muq.config.frames_per_token,
         source=json.dumps({"muq_run": recipe.muq_run, "layer_index": recipe.layer_index}),
     )
-    label_corpus(
-        task.muq, task.rvq.cpu(), data, folder / "labels", settings,
-        recipe.layer_index, recipe.segment_s,
-    )  # fmt: skip
+    if distributed.is_first():
+        label_corpus(
+            task.muq, task.rvq, data, folder / "labels", settings,
+            recipe.layer_index, recipe.segment_s,
+        )  # fmt: skip
     return result

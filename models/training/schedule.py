@@ -69,9 +69,14 @@ def make_optimiser(
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    from torch.distributed.tensor import DTensor
+
+    sharded = any(isinstance(parameter, DTensor) for parameter in trained)
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.peak_lr,
         betas=config.betas,
         eps=config.eps,
+        # Sharded and whole parameters cannot be in one fused operation.
+        foreach=False if sharded else None,
     )

@@ -1,7 +1,8 @@
 """Recipes as frozen dataclasses: to JSON and back, and overridden by `key=value`.
 
 A key names a field through its parents, tuple items by number: `optimiser.peak_lr=1e-3`,
-`data.phases.0.batch_size=64`. Values are checked against the fields' types, and the classes' own
+`data.phases.0.batch_size=64`. An optional part is left out by `none` and comes back, with its
+defaults, by `default`. Values are checked against the fields' types, and the classes' own
 checks run again, so that an override cannot make what a recipe could not.
 """
 
@@ -72,6 +73,8 @@ def _parse(hint: Any, text: str, key: str) -> Any:
     if text.lower() == "none" and _without_none(hint) is not hint:
         return None
     hint = _without_none(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and text == "default":
+        return to_json(hint())
     if typing.get_origin(hint) is tuple:
         parts = [part for part in text.split(",") if part]
         return tuple(_parse(_item_hint(hint, i), part, key) for i, part in enumerate(parts))

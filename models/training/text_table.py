@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -30,10 +30,24 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Row numbers [N, L] in a table, and which of them are real [N, L]."""
+    """Row numbers (or token ids) [N, L], and which of them are real [N, L]."""
 
     rows: Tensor
     mask: Tensor
+
+
+class Texts(Protocol):
+    """The texts of a run, by number, in the form that a text tower reads."""
+
+    def index(self, text: str) -> int:
+        """Return the number of a text; KeyError for one that the run does not have."""
+        ...
+
+    def batch(self, numbers: NDArray[np.int64]) -> TextBatch: ...
+
+    def backbone(self) -> nn.Module:
+        """Return the module under the tower that reads such batches."""
+        ...
 
 
 class TextTable:
@@ -58,6 +72,10 @@ class TextTable:
         mask = steps[None, :] < lengths[:, None]
         rows = np.where(mask, self._first[numbers][:, None] + steps, 0)
         return TextBatch(torch.from_numpy(rows), torch.from_numpy(mask))
+
+    def backbone(self) -> TableBackbone:
+        """Return the module that looks the rows up."""
+        return TableBackbone(self)
 
 
 class TableBackbone(nn.Module):
@@ -113,7 +131,7 @@ class TextReader:
                 states[number] = pooled[place : place + 1] if reading == "pooled" else whole
         return [states[i] for i in range(len(texts))]
 
-    def table(self, texts: Sequence[str]) -> TextTable:
+    def texts(self, texts: Sequence[str]) -> TextTable:
         """Encode texts once; repeated ones share a number."""
         unique = list(dict.fromkeys(texts))
         return TextTable(unique, self.read(unique))

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.losses import ContrastiveLoss, masked_prediction
+from models.losses import (
+    ContrastiveLoss,
+    masked_prediction,
+    multi_positive_contrast,
+    sigmoid_contrast,
+    softmax_contrast,
+)
 from models.networks.config import ContrastiveKind
 from tests.models.shapes import noise
 
@@ -106,3 +112,81 @@ def test_unpaired_shapes_are_refused() -> None:
     audio, text = unit_pairs(4)
     with pytest.raises(ValueError, match=r"two \[N, E\]"):
         ContrastiveLoss()(audio, text[:3])
+
+
+def brute_multi_positive(scores: torch.Tensor, fits: torch.Tensor, decoupled: bool) -> float:
+    """Every term of the loss by itself, in double precision."""
+    total, pairs = 0.0, len(scores)
+    exact = scores.detach().double()
+    for rows, right in ((exact, fits), (exact.T, fits.T)):
+        for i in range(pairs):
+            rivals = [j for j in range(pairs) if not (decoupled and right[i, j])]
+            if not rivals:
+                continue
+            spread = math.log(sum(math.exp(rows[i, j]) for j in rivals))
+            mine = [float(rows[i, j]) for j in range(pairs) if right[i, j]]
+            total += 0.5 * (spread - sum(mine) / len(mine)) / pairs
+    return total
+
+
+FITS = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]], dtype=torch.bool)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_several_right_texts_share_a_clip(decoupled: bool) -> None:
+    audio, text = unit_pairs(4)
+    scores = (5.0 * audio @ text.T).requires_grad_()
+    loss = multi_positive_contrast(scores, FITS, decoupled)
+    assert loss.item() == pytest.approx(brute_multi_positive(scores, FITS, decoupled), rel=1e-5)
+    alone = multi_positive_contrast(scores, torch.eye(4, dtype=torch.bool), decoupled)
+    torch.testing.assert_close(alone, softmax_contrast(scores, decoupled))
+    # A clip for which every text is right has no rival; its gradients stay finite.
+    crowded = FITS.clone()
+    crowded[0] = True
+    loss = multi_positive_contrast(scores, crowded, decoupled)
+    assert loss.item() == pytest.approx(brute_multi_positive(scores, crowded, decoupled), rel=1e-5)
+    loss.backward()
+    assert scores.grad is not None
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_sigmoid_takes_several_positives() -> None:
+    audio, text = unit_pairs(4)
+    scores = 5.0 * audio @ text.T - 2.0
+    expected = sum(
+        math.log1p(math.exp(-(1 if FITS[i, j] else -1) * scores[i, j].item()))
+        for i in range(4)
+        for j in range(4)
+    )
+    assert sigmoid_contrast(scores, FITS).item() == pytest.approx(expected / 4, rel=1e-5)
+
+
+# Similarities of three pairs, and the losses that a calculation in 50 digits gives for them.
+GOLDEN_SCORES = [[2.0, -1.0, 0.5], [0.0, 1.5, -0.5], [1.0, 0.25, 3.0]]
+GOLDEN = {
+    "softmax": 0.2595292105,
+    "decoupled": -1.301531046,
+    "sigmoid": 1.656897528,
+    "gradient": [
+        -0.09152700161,
+        0.01651506143,
+        0.04151484941,
+        0.0423803668,
+        -0.08886602441,
+        0.02112877903,
+        0.05959619468,
+        0.04377483758,
+        -0.0445170629,
+    ],
+}
+
+
+def test_losses_are_the_golden_ones() -> None:
+    scores = torch.tensor(GOLDEN_SCORES, requires_grad=True)
+    assert softmax_contrast(scores, decoupled=False).item() == pytest.approx(GOLDEN["softmax"])
+    assert softmax_contrast(scores, decoupled=True).item() == pytest.approx(GOLDEN["decoupled"])
+    assert sigmoid_contrast(scores).item() == pytest.approx(GOLDEN["sigmoid"])
+    softmax_contrast(scores, decoupled=False).backward()
+    assert scores.grad is not None
+    for got, expected in zip(scores.grad.flatten().tolist(), GOLDEN["gradient"], strict=True):
+        assert got == pytest.approx(expected, abs=1e-6)

@@ -55,6 +55,8 @@ class PairTask:
     def validate(self) -> Mapping[str, float]:
         return {}
 
+    def draw_plots(self, folder: Path) -> None: ...
+
 
 def train(folder: Path) -> None:
     run = Run.open(folder, "pairs", "tiny", LOOP, "none", resume=False)

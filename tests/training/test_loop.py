@@ -50,6 +50,8 @@ class LineTask:
         batch = self.batch(10_000)
         return {"error": float((self.module(batch)[:, 0] - batch.sum(1)).square().mean())}
 
+    def draw_plots(self, folder: Path) -> None: ...
+
 
 def new_run(folder: Path) -> Run:
     return Run.open_new(folder, "line", "tiny", {"a": 1}, data_identity="none")
