@@ -13,14 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.interface import MusicTextEncoder
-from service.access import AccessPolicy
+from service.access.gate import Gate, limits_from
+from service.access.policy import AccessPolicy
 from service.audio.decode import probe
 from service.audio.results import DecodeLimits
+from service.audit import AuditLog
 from service.blobs.factory import open_blob_store
 from service.blobs.store import PendingBlob
 from service.database.engine import Database
 from service.demo.ingest import offer_demo_library
 from service.errors import Unavailable
+from service.imports.delivery import WebhookSender
+from service.imports.folders import AllowedFolders
+from service.imports.runner import ImportRunner
+from service.imports.service import ImportService
+from service.imports.webhooks import WebhookRules
 from service.index_sync.factory import open_projection
 from service.inference.batcher import ClipEmbedder, TextEmbedder
 from service.inference.encoder import EncoderHandle
@@ -30,11 +37,19 @@ from service.ingest.embed import EmbedTrack
 from service.ingest.upload import UploadService
 from service.jobs.queue import JobQueue
 from service.jobs.service import JobService
+from service.keys import KeyService
 from service.search.service import SearchService
 from service.search.unstored import UnstoredClip, UnstoredClips
 from service.settings import Settings
+from service.tagging.distribution import DistributionService
+from service.tagging.retag import TAG, RetagLibrary
 from service.tagging.service import TaggingService
+from service.tagging.stored import StoredTagService
+from service.tagging.tagger import TrackTagger
+from service.tagging.vocabularies import VocabularyService
 from service.tracks.blob_owners import collect_orphans
+from service.tracks.bulk import BulkService
+from service.tracks.facets import FacetService
 from service.tracks.service import TrackService
 from service.worker.loop import Worker
 
@@ -42,6 +57,8 @@ log = logging.getLogger(__name__)
 
 PROBES_AT_ONCE = 4
 """Decoder processes that uploads may have running; more uploads wait their turn."""
+
+AUDIT_PRUNED_EVERY_S = 3600.0
 
 LoadEncoder = Callable[[], MusicTextEncoder]
 
@@ -53,7 +70,7 @@ class Services:
         self.settings = settings
         self.database = Database(settings.resolved_database_url)
         self.blobs = open_blob_store(settings)
-        self.access = AccessPolicy.from_settings(settings)
+        self._build_access(settings)
         self.limits = DecodeLimits(
             memory_bytes=settings.decode_memory_bytes,
             cpu_s=settings.decode_cpu_s,
@@ -70,6 +87,12 @@ class Services:
         self._stopping = threading.Event()
         self._housekeeping: threading.Thread | None = None
 
+    def _build_access(self, settings: Settings) -> None:
+        self.access = AccessPolicy.from_settings(settings)
+        self.gate = Gate(self.database, self.access, limits_from(settings, self.access))
+        self.keys = KeyService(self.database, guards_admin=self.access.asks_for_keys)
+        self.audit = AuditLog(self.database)
+
     def _build_model_services(self, settings: Settings) -> None:
         self.texts = TextEmbedder(
             self.encoder,
@@ -85,6 +108,8 @@ class Services:
 
     def _build_library_services(self, settings: Settings) -> None:
         self.tracks = TrackService(self.database, self.blobs)
+        self.bulk = BulkService(self.database, self.blobs)
+        self.facets = FacetService(self.database)
         self.jobs = JobService(self.database, max_attempts=settings.job_max_attempts)
         self.queue = JobQueue(
             self.database, lease_s=settings.job_lease_s, max_attempts=settings.job_max_attempts
@@ -99,7 +124,9 @@ class Services:
         )
         self.index = open_projection(settings, self.database, self.encoder)
         self.search = SearchService(self.database, self.index, self.texts, self.encoder)
-        self.tagging = TaggingService(self.database, self.texts, self.encoder)
+        self._build_tag_services(settings)
+        tagger = TrackTagger(self.database, self.encoder, self.model_thread)
+        retag = RetagLibrary(self.database, tagger, max_attempts=settings.job_max_attempts)
         self.worker = Worker(
             self.queue,
             EmbedTrack(
@@ -107,12 +134,46 @@ class Services:
                 self.blobs,
                 self.encoder,
                 self.clips,
+                tagger,
                 max_track_s=settings.max_track_s,
                 limits=self.limits,
             ),
             self.encoder,
+            library_jobs={TAG: retag},
             poll_s=settings.job_poll_s,
+            on_published=self.index.wake,
         )
+        self._build_import_services(settings)
+
+    def _build_tag_services(self, settings: Settings) -> None:
+        self.tagging = TaggingService(self.database, self.texts, self.encoder)
+        self.stored_tags = StoredTagService(self.database, self.encoder)
+        self.distributions = DistributionService(self.database, self.tagging, self.encoder)
+        self.vocabularies = VocabularyService(
+            self.database,
+            self.tagging,
+            self.stored_tags,
+            self.encoder,
+            max_attempts=settings.job_max_attempts,
+        )
+
+    def _build_import_services(self, settings: Settings) -> None:
+        folders = AllowedFolders(settings.import_folders)
+        webhooks = WebhookRules(settings.http_hosts, settings.webhook_private)
+        self.imports = ImportService(
+            self.database, folders, webhooks, max_attempts=settings.job_max_attempts
+        )
+        self.import_runner = ImportRunner(
+            self.database,
+            self.uploads,
+            self.tracks,
+            folders,
+            owner=self.worker.owner,
+            lease_s=settings.job_lease_s,
+            poll_s=settings.job_poll_s,
+            on_stored=self.worker.wake,
+        )
+        self.webhooks = WebhookSender(self.database, webhooks, poll_s=settings.job_poll_s)
 
     async def embed_upload(self, pending: PendingBlob) -> UnstoredClip:
         """What the model makes of a received file that is not kept; raises DecodeError."""
@@ -129,14 +190,27 @@ class Services:
         self.index.start()
         if self.settings.worker == "thread":
             self.worker.start()
+            self.start_batches()
         self._housekeeping = threading.Thread(
             target=self._keep_house, name="housekeeping", daemon=True
         )
         self._housekeeping.start()
 
+    def start_batches(self) -> None:
+        """What a worker does beside its jobs: take batches in, and tell of their ends."""
+        self.import_runner.start()
+        self.webhooks.start()
+
+    def stop_batches(self) -> None:
+        """End both; safe where they were not started."""
+        self.import_runner.stop()
+        self.webhooks.stop()
+
     def stop(self) -> None:
         """Give a running job back, save the index, end the model's thread."""
         self._stopping.set()
+        self.worker.ask_to_stop()
+        self.stop_batches()
         self.worker.stop()
         if self._housekeeping is not None:
             self._housekeeping.join()
@@ -158,6 +232,15 @@ class Services:
             offer_demo_library(
                 self.database, self.encoder, self.uploads, stopping=self._stopping.is_set
             )
+        self._prune_audit()
+        while not self._stopping.wait(AUDIT_PRUNED_EVERY_S):
+            self._prune_audit()
+
+    def _prune_audit(self) -> None:
+        try:
+            self.audit.prune(self.settings.audit_days)
+        except Exception:
+            log.exception("old entries of the audit log were not removed; trying again later")
 
 
 def build_services(settings: Settings, load_encoder: LoadEncoder | None = None) -> Services:

@@ -6,11 +6,15 @@ docs/configuration.md holds the same table, made by `python -m service.settings`
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.network.addresses import TrustedProxies
+from service.network.origins import parse_origins
 
 
 class Settings(BaseSettings):
@@ -40,6 +44,27 @@ class Settings(BaseSettings):
     require_key: bool = Field(
         False, description="Ask for a key on loopback too (always asked for elsewhere)."
     )
+    trusted_proxies: str = Field(
+        "", description="Proxies whose X-Forwarded-For is believed: addresses, networks, by commas."
+    )
+    cors_origins: str = Field(
+        "", description="Origins of web pages that may call the API, by commas; * for all."
+    )
+    rate_limits: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: calls are counted where a key is asked for."
+    )
+    rate_search_per_min: int = Field(1200, gt=0, description="Searches a minute for each caller.")
+    rate_upload_per_min: int = Field(600, gt=0, description="Uploads a minute for each caller.")
+    rate_model_per_min: int = Field(
+        300, gt=0, description="Calls for tags and embeddings a minute for each caller."
+    )
+    rate_other_per_min: int = Field(6000, gt=0, description="Other calls a minute, each caller.")
+    rate_failures_per_min: int = Field(
+        30, gt=0, description="Calls with a wrong key a minute for each address."
+    )
+    audit_days: int = Field(
+        365, ge=0, description="Days that the audit log is kept; 0 keeps it for ever."
+    )
 
     model: str | None = Field(
         None, description="Bundle name or folder; by default the bundled one."
@@ -61,6 +86,19 @@ class Settings(BaseSettings):
     )
     min_free_bytes: int = Field(
         256 * 1024 * 1024, ge=0, description="Free disk under which uploads are refused."
+    )
+
+    import_roots: str = Field(
+        "", description="Folders, by colons, whose content `POST /imports` may take in."
+    )
+    webhook_http_hosts: str = Field(
+        "", description="Hosts, by commas, whose webhooks may be http instead of https."
+    )
+    webhook_private: bool = Field(
+        False, description="Let webhooks go to addresses that are not public."
+    )
+    max_embeddings_bytes: int = Field(
+        16 * 1024 * 1024 * 1024, gt=0, description="Largest file of embeddings to be taken in."
     )
 
     decode_memory_bytes: int = Field(
@@ -95,6 +133,30 @@ class Settings(BaseSettings):
 
     demo_library: bool = Field(True, description="Put the demo library into an empty library.")
     log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_networks(cls, text: str) -> str:
+        TrustedProxies.parse(text)
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _names_origins(cls, text: str) -> str:
+        parse_origins(text)
+        return text
+
+    @property
+    def import_folders(self) -> tuple[Path, ...]:
+        """The folders of `import_roots`."""
+        return tuple(Path(each) for each in self.import_roots.split(os.pathsep) if each)
+
+    @property
+    def http_hosts(self) -> frozenset[str]:
+        """The hosts of `webhook_http_hosts`."""
+        return frozenset(
+            each.strip() for each in self.webhook_http_hosts.split(",") if each.strip()
+        )
 
     @property
     def resolved_database_url(self) -> str:

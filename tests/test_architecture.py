@@ -28,6 +28,7 @@ LAYERS = [
         "service.inference",
         "service.index_sync",
     },
+    {"service.exchange"},
     {"service.ingest", "service.imports", "service.search", "service.tagging", "service.demo"},
     {"service.worker", "service.runtime", "service.access"},
     {"service.api"},

@@ -13,8 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from muquery.version import __version__
-from service.access import LOOPBACK_NAMES
+from service.access.policy import LOOPBACK_NAMES
 from service.api.changes import ChangeWatcher
+from service.api.cors import CorsMiddleware
 from service.api.errors import install_error_handlers, internal_error_response
 from service.api.events import EventHub
 from service.api.forms import add_form_schemas
@@ -22,17 +23,26 @@ from service.api.guards import BodyLimitMiddleware, HostGuardMiddleware
 from service.api.metrics import Metrics
 from service.api.request_context import RequestContextMiddleware
 from service.api.routers import (
+    audit,
+    bulk,
     embeddings,
     events,
+    facets,
     health,
+    imports,
     index,
     jobs,
+    keys,
     model_list,
     search,
     tags,
     tracks,
+    vocabularies,
 )
 from service.api.web import WEB_DIR, web_router
+from service.audit import outcome_of
+from service.network.addresses import TrustedProxies
+from service.network.origins import parse_origins
 from service.runtime import Services
 from service.settings import Settings
 
@@ -80,15 +90,20 @@ def create_app(settings: Settings, services: Services, *, web_dir: Path = WEB_DI
     # Added last means outermost.
     app.add_middleware(BodyLimitMiddleware, limit_bytes=_body_limit(settings))
     access = services.access
+    origins = parse_origins(settings.cors_origins)
     app.add_middleware(
         HostGuardMiddleware,
         hosts=None if access.asks_for_keys else LOOPBACK_NAMES | {settings.host},
         checks_origin=access.may_be_open,
+        origins=origins,
     )
+    app.add_middleware(CorsMiddleware, origins=origins)
     app.add_middleware(
         RequestContextMiddleware,
         on_finished=metrics.count_request,
         crash_response=internal_error_response,
+        end_act=lambda act, status: act.end(services.database, outcome_of(status), status),
+        proxies=TrustedProxies.parse(settings.trusted_proxies),
         prefix=PREFIX,
     )
     return app
@@ -96,7 +111,23 @@ def create_app(settings: Settings, services: Services, *, web_dir: Path = WEB_DI
 
 def _api_router() -> APIRouter:
     router = APIRouter(prefix=PREFIX)
-    for module in (tracks, jobs, events, search, tags, embeddings, model_list, index, health):
+    for module in (
+        tracks,
+        bulk,
+        facets,
+        imports,
+        jobs,
+        events,
+        search,
+        tags,
+        vocabularies,
+        embeddings,
+        model_list,
+        index,
+        health,
+        keys,
+        audit,
+    ):
         router.include_router(module.router)
     return router
 

@@ -149,10 +149,11 @@ _DESCRIPTIONS: Mapping[int, str] = {
     416: "The range lies outside the file.",
     422: "The request is not valid.",
     500: "Something went wrong on our side.",
+    429: "Too many calls; Retry-After says when to come again.",
     503: "Not ready or overloaded; Retry-After says when to come again.",
 }
 
-_EVERYWHERE = (400, 401, 403, 422, 500, 503)
+_EVERYWHERE = (400, 401, 403, 422, 429, 500, 503)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

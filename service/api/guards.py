@@ -27,10 +27,18 @@ class HostGuardMiddleware:
     Where every call needs a key neither gets anywhere, and a proxy may rename the host at will.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, checks_origin: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str] | None,
+        checks_origin: bool,
+        origins: Collection[str] = (),
+    ) -> None:
         self.app = app
         self.hosts = hosts
         self.checks_origin = checks_origin
+        self.origins = frozenset(origins)  # named by the settings; "*" opens no writing here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,13 +48,16 @@ class HostGuardMiddleware:
         host = headers.get("host", "")
         if self.hosts is not None and _hostname(host) not in self.hosts:
             await response_of(UntrustedHost())(scope, receive, send)
-        elif self._may_write(scope) and _is_cross_origin(headers, host):
+        elif self._may_write(scope) and self._is_foreign(headers, host):
             await response_of(CrossOrigin())(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
     def _may_write(self, scope: Scope) -> bool:
         return self.checks_origin and scope["method"] not in _SAFE_METHODS
+
+    def _is_foreign(self, headers: Headers, host: str) -> bool:
+        return headers.get("origin") not in self.origins and _is_cross_origin(headers, host)
 
 
 def _hostname(host: str) -> str:

@@ -1,4 +1,5 @@
-"""The outermost layer of the app: request id, timing, security headers, and the last safety net.
+"""The outermost layer of the app: request id, caller's address, timing, security headers, the end
+of what is audited, and the last safety net.
 
 Pure ASGI, because a middleware that wraps responses would buffer streams and break disconnects.
 """
@@ -11,16 +12,21 @@ import secrets
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.audit import Act
+from service.database.engine import added_to_writes
+from service.network.addresses import TrustedProxies
+
 log = logging.getLogger(__name__)
 
-_request_id: ContextVar[str] = ContextVar("request_id", default="-")
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 SECURITY_HEADERS = {
@@ -38,9 +44,41 @@ SECURITY_HEADERS = {
 }
 
 
+@dataclass
+class RequestFacts:
+    """What is known of the request being answered; threads that work for it share this object.
+
+    `headers` are added to its answer, whatever that will be.
+    """
+
+    request_id: str = "-"
+    address: str = "unknown"
+    headers: dict[str, str] = field(default_factory=dict)
+    act: Act | None = None
+
+    def add_to_write(self, session: Session) -> None:
+        if self.act is not None:
+            self.act.add_to(session)
+
+
+_facts: ContextVar[RequestFacts | None] = ContextVar("request_facts", default=None)
+
+
+def current_facts() -> RequestFacts:
+    """Of the request being answered; empty ones outside of one."""
+    return _facts.get() or RequestFacts()
+
+
 def current_request_id() -> str:
     """The id of the request being answered, "-" outside of one."""
-    return _request_id.get()
+    return current_facts().request_id
+
+
+def note_target(target: str) -> None:
+    """Say in the audit log what this request changes, where its path does not name it."""
+    act = current_facts().act
+    if act is not None:
+        act.note_target(target)
 
 
 @dataclass(frozen=True)
@@ -62,9 +100,13 @@ class RequestContextMiddleware:
         *,
         on_finished: Callable[[FinishedRequest], None],
         crash_response: Callable[[], Response],
+        end_act: Callable[[Act, int], None],
+        proxies: TrustedProxies | None = None,
         prefix: str = "",
     ) -> None:
         self.app = app
+        self.end_act = end_act
+        self.proxies = proxies or TrustedProxies()
         self.prefix = prefix
         self.on_finished = on_finished
         self.crash_response = crash_response
@@ -73,9 +115,8 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else secrets.token_hex(8)
-        token = _request_id.set(request_id)
+        facts = self._facts_of(scope)
+        token = _facts.set(facts)
         started = time.perf_counter()
         status = 0
 
@@ -83,30 +124,51 @@ class RequestContextMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers.setdefault("Cache-Control", "no-store")
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                # Before the caller hears of it: who changed something finds it in the log.
+                await self._end_act(facts, status)
+                _add_headers(message, facts)
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
+            with added_to_writes(facts.add_to_write):
+                await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             # Nobody is there to answer; 499 is what access logs call this.
             status = status or 499
         except Exception:
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", facts.request_id)
             if status:
                 raise
             await self.crash_response()(scope, receive, send_with_headers)
         finally:
+            await self._end_act(facts, status)
             duration_s = time.perf_counter() - started
             route = self._route(scope)
             # Templates alone: what people search for stays out of the log.
-            log.debug("%s %s %s %d", request_id, scope["method"], route, status)
+            log.debug("%s %s %s %d", facts.request_id, scope["method"], route, status)
             self.on_finished(FinishedRequest(scope["method"], route, status, duration_s))
-            _request_id.reset(token)
+            _facts.reset(token)
+
+    def _facts_of(self, scope: Scope) -> RequestFacts:
+        headers = Headers(scope=scope)
+        offered = headers.get("x-request-id", "")
+        peer = scope.get("client")
+        return RequestFacts(
+            request_id=offered if _ACCEPTABLE_ID.fullmatch(offered) else secrets.token_hex(8),
+            address=self.proxies.client_address(
+                peer[0] if peer else None, headers.getlist("x-forwarded-for")
+            ),
+        )
+
+    async def _end_act(self, facts: RequestFacts, status: int) -> None:
+        act, facts.act = facts.act, None
+        if act is None:
+            return
+        try:
+            await run_in_threadpool(self.end_act, act, status)
+        except Exception:
+            # The change is committed, with its row: only its outcome is missing there.
+            log.exception("the outcome of request %s was not audited", facts.request_id)
 
     def _route(self, scope: Scope) -> str:
         """The route's template; routers know theirs without the prefix they are mounted under."""
@@ -116,3 +178,11 @@ class RequestContextMiddleware:
             return "unmatched"
         is_below = scope["path"].startswith(self.prefix) and not template.startswith(self.prefix)
         return f"{self.prefix}{template}" if is_below else str(template)
+
+
+def _add_headers(message: Message, facts: RequestFacts) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["X-Request-Id"] = facts.request_id
+    headers.setdefault("Cache-Control", "no-store")
+    for name, value in {**SECURITY_HEADERS, **facts.headers}.items():
+        headers.setdefault(name, value)

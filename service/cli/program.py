@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from muquery.version import __version__
-from service.access import UnsafeBind
+from service.access.policy import UnsafeBind
 from service.cli import asking, library, operation, serving
 from service.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, CliError, error_console
 from service.errors import MuqueryError

@@ -47,6 +47,8 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        # Ours knows which proxies to trust; uvicorn's would believe anyone on this machine.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
         lifespan="on",
     )
@@ -78,9 +80,11 @@ def _work(services: Services) -> None:
         services.encoder.start().result()
     except Exception as error:
         raise CliError(f"the model cannot be loaded: {error}") from error
+    services.start_batches()
     try:
         services.worker.run()
     finally:
+        services.stop_batches()
         services.model_thread.close()
         services.database.dispose()
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service import keys
-from service.access import AccessPolicy, UnsafeBind, is_loopback
+from service.access.policy import AccessPolicy, UnsafeBind, is_loopback
 from service.database.engine import Database
 from service.keys import Scope
 from service.runtime import Services

@@ -1,7 +1,7 @@
 """Who may talk to the service: where it may bind, and when it asks for a key.
 
 bound to loopback      open, unless `require_key`
-bound anywhere else    a key, unless no key exists and `allow_open`
+bound anywhere else    a key, unless `allow_open` and no key was ever made
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from service import keys
 from service.database.engine import Database
-from service.errors import NotAllowed, NotAuthenticated
-from service.keys import Scope
 from service.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -62,20 +60,3 @@ class AccessPolicy:
                     "key exists. Make one with `muquery key create --scope admin`, or set "
                     "MUQUERY_ALLOW_OPEN=true if anyone may do anything."
                 )
-
-    def authorise(self, database: Database, secret: str | None, needed: Scope) -> None:
-        """Let a call pass, or raise NotAuthenticated or NotAllowed."""
-        if not self.asks_for_keys:
-            return
-        with database.read() as session:
-            key = keys.find_valid_key(session, secret) if secret else None
-            is_open = key is None and self.open_without_keys and not keys.any_valid_key(session)
-        if key is None:
-            if is_open:
-                return
-            raise NotAuthenticated
-        if not keys.covers(key.scopes, needed):
-            raise NotAllowed(needed_scope=needed.value)
-        if keys.is_touch_due(key):
-            with database.write() as session:
-                keys.touch_key(session, key.id)
