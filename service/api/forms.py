@@ -16,14 +16,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.concurrency import run_in_threadpool
 
-from service.api import schemas
+from service.api import schemas, tag_schemas
 from service.api.multipart import UploadForm, read_upload_form
 from service.blobs.store import PendingBlob
 from service.runtime import Services
 
 T = TypeVar("T", bound=BaseModel)
 
-FORM_PARTS = (schemas.TrackMetadata, schemas.AudioSearchRequest, schemas.TagOptions)
+FORM_PARTS = (schemas.TrackMetadata, schemas.AudioSearchRequest, tag_schemas.TagOptions)
 
 
 @asynccontextmanager

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from service.api.filter_schemas import FilterBody, FilterText
+from service.tracks.editing import MAX_EXTRA_CHARS
 
 Level = Literal["track", "passage"]
-
-MAX_EXTRA_CHARS = 32_000
 
 
 class Wire(BaseModel):
@@ -233,52 +232,7 @@ class SearchResponse(Wire):
     warnings: list[str] = Field(default_factory=list)
 
 
-# --- tags and embeddings ------------------------------------------------------------------------
-
-
-class TagOptions(Wire):
-    """Which of these labels fit?"""
-
-    labels: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200)]],
-        Field(min_length=1, max_length=500),
-    ]
-    templates: Annotated[
-        list[Annotated[str, Field(min_length=7, max_length=200)]], Field(max_length=20)
-    ] = Field(default_factory=list, description="Each holds {label}; by default the bundle's own.")
-
-    @model_validator(mode="after")
-    def _templates_hold_a_label(self) -> TagOptions:
-        if any("{label}" not in template for template in self.templates):
-            raise ValueError("each template must hold {label}")
-        return self
-
-
-class TagRequest(TagOptions):
-    """Which of these labels fit the track, or its seconds start_s to end_s?"""
-
-    track_id: str
-    start_s: Annotated[float, Field(ge=0)] | None = None
-    end_s: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _span_has_a_length(self) -> TagRequest:
-        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
-            raise ValueError("end_s must lie after start_s")
-        return self
-
-
-class TagScore(Wire):
-    label: str
-    score: float = Field(description="Cosine similarity, as it comes from the model.")
-    relevance: float | None
-    probability: float | None = Field(description="Calibrated; null where the bundle has none.")
-
-
-class TagResponse(Wire):
-    items: list[TagScore] = Field(description="Best first.")
-    model_id: str
-    warnings: list[str] = Field(default_factory=list)
+# --- embeddings ---------------------------------------------------------------------------------
 
 
 class EmbeddingRequest(Wire):

@@ -9,7 +9,6 @@ from service.database import tables
 from service.jobs.service import JobView
 from service.search.query import Part, TextPart, TrackPart
 from service.search.results import SearchOptions, SearchResult
-from service.tagging.service import TagResult
 
 
 def track_out(row: tables.Track) -> schemas.Track:
@@ -59,10 +58,6 @@ def options_in(options: schemas.SearchOptions) -> SearchOptions:
 
 def search_out(result: SearchResult) -> schemas.SearchResponse:
     return schemas.SearchResponse.model_validate(result)
-
-
-def tags_out(result: TagResult) -> schemas.TagResponse:
-    return schemas.TagResponse.model_validate(result)
 
 
 def index_out(state: object) -> schemas.IndexState:

@@ -19,7 +19,7 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from service.database.engine import Database
-from service.database.tables import TagLabel, TagValue, Track, TrackTagging, TrackVector
+from service.database.tables import Job, TagLabel, TagValue, Track, TrackTagging, TrackVector
 from service.database.vectors import STORED
 from service.jobs.queue import (
     GaveWay,
@@ -45,9 +45,9 @@ _BATCH = 250
 _BUSY_PAUSE_S = 0.2
 
 
-def want_retag(session: Session, model_id: str, max_attempts: int) -> None:
+def want_retag(session: Session, model_id: str, max_attempts: int) -> Job:
     """Queue the job, in the transaction that changes the default vocabulary."""
-    want_library_job(session, TAG, model_id, priority=PRIORITY, max_attempts=max_attempts)
+    return want_library_job(session, TAG, model_id, priority=PRIORITY, max_attempts=max_attempts)
 
 
 class RetagLibrary:

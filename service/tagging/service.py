@@ -1,54 +1,49 @@
-"""Zero-shot tags: how well each of the caller's labels fits a track or an unstored clip.
-
-Legend: L labels, P prompts of a label, E embedding width.
-
-label -> one prompt per template -> text vectors [P, E] -> their mean at unit length -> its score
-against the target's mean vector -> relevance among reference music -> calibrated probability.
-Averaging over templates makes a label less dependent on one wording (as published for CLIP).
-"""
+"""Zero-shot tags: how well labels fit a track, seconds of it, or an unstored clip."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from models.interface import MusicTextEncoder, Vectors
-from models.relevance import relevance_scale
 from service.database.engine import Database
-from service.errors import InvalidRequest
 from service.inference.batcher import TextEmbedder
 from service.inference.encoder import EncoderHandle
 from service.search.languages import language_warnings
-from service.search.mixing import unit
 from service.search.query import cut_warnings
 from service.search.unstored import UnstoredClip
-from service.search.vectors import get_part_vector
+from service.search.vectors import get_clip_vectors, get_part_vector
+from service.tagging.results import TagResult, best_first, build_timeline, group_scores
+from service.tagging.scoring import LabelScorer, label_vectors
+from service.tagging.store import get_vocabulary
+from service.tagging.vocabulary import LabelSet, check_label_set
 
-MAX_PROMPTS = 2_000
 PROMPTS_AT_ONCE = 64
 """A long list of labels goes through the model in pieces, so that searches get in between."""
 
-PLACEHOLDER = "{label}"
-
 
 @dataclass(frozen=True)
-class TagScore:
-    label: str
-    score: float
-    relevance: float | None
-    probability: float | None
+class TagQuestion:
+    """What is asked: labels of the caller's own, or a stored vocabulary's (by default current)."""
+
+    labels: LabelSet | None = None
+    vocabulary: str | None = None
+    version: int | None = None
+    timeline: bool = False
 
 
-@dataclass(frozen=True)
-class TagResult:
-    """Scores, best first."""
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """What is tagged: its mean vector [E] and its passages [N, E]."""
 
-    items: list[TagScore]
-    model_id: str
-    warnings: list[str] = field(default_factory=list)
+    mean: Vectors
+    passages: Vectors
+    starts_s: list[float]
+    ends_s: list[float]
+    warnings: list[str]
 
 
 class TaggingService:
@@ -62,55 +57,64 @@ class TaggingService:
     async def tag_track(
         self,
         track_id: str,
-        labels: Sequence[str],
-        templates: Sequence[str] = (),
+        question: TagQuestion,
         *,
         start_s: float | None = None,
         end_s: float | None = None,
     ) -> TagResult:
         """Tags of a stored track, or of its seconds start_s to end_s.
 
-        Raises TrackNotFound, TrackNotReady, SpanOutsideTrack, InvalidRequest, Overloaded.
+        Raises TrackNotFound, TrackNotReady, SpanOutsideTrack, VocabularyNotFound, InvalidRequest,
+        Overloaded.
         """
         encoder = self._encoder.get()
-        target, warnings = await asyncio.to_thread(
-            self._look_up, track_id, encoder.model_id, start_s, end_s
-        )
-        return await self._tag(encoder, target, labels, templates, warnings)
+        target = await asyncio.to_thread(self._look_up, track_id, encoder.model_id, start_s, end_s)
+        return await self._tag(encoder, target, question)
 
-    async def tag_clip(
-        self, clip: UnstoredClip, labels: Sequence[str], templates: Sequence[str] = ()
-    ) -> TagResult:
-        """Tags of an unstored clip; raises InvalidRequest, Overloaded."""
-        return await self._tag(self._encoder.get(), clip.mean, labels, templates, clip.warnings)
+    async def tag_clip(self, clip: UnstoredClip, question: TagQuestion) -> TagResult:
+        """Tags of an unstored clip; raises VocabularyNotFound, InvalidRequest, Overloaded."""
+        target = _Target(clip.mean, clip.vectors, clip.starts_s, clip.ends_s, clip.warnings)
+        return await self._tag(self._encoder.get(), target, question)
+
+    async def scorer(self, labels: LabelSet) -> LabelScorer:
+        """Labels ready to score under the model that is loaded; raises InvalidRequest."""
+        encoder = self._encoder.get()
+        check_label_set(labels, encoder.tag_templates)
+        prompts = labels.prompts(encoder.tag_templates)
+        vectors = await self._embed([prompt for some in prompts for prompt in some])
+        return LabelScorer(labels, label_vectors(vectors, [len(some) for some in prompts]), encoder)
 
     def _look_up(
         self, track_id: str, model_id: str, start_s: float | None, end_s: float | None
-    ) -> tuple[Vectors, list[str]]:
+    ) -> _Target:
         with self._database.read() as session:
-            track, vector = get_part_vector(session, track_id, model_id, start_s, end_s)
-            return vector, cut_warnings(track)
+            track, mean = get_part_vector(session, track_id, model_id, start_s, end_s)
+            clips = get_clip_vectors(session, track, model_id, start_s, end_s)
+            return _Target(mean, clips.vectors, clips.starts_s, clips.ends_s, cut_warnings(track))
 
     async def _tag(
-        self,
-        encoder: MusicTextEncoder,
-        target: Vectors,
-        labels: Sequence[str],
-        templates: Sequence[str],
-        warnings: Sequence[str],
+        self, encoder: MusicTextEncoder, target: _Target, question: TagQuestion
     ) -> TagResult:
-        unique = list(dict.fromkeys(label.strip() for label in labels))
-        templates = list(templates) or list(encoder.tag_templates) or [PLACEHOLDER]
-        _check(unique, templates)
-        prompts = [
-            template.replace(PLACEHOLDER, label) for label in unique for template in templates
-        ]
-        vectors = await self._embed(prompts)
-        items = await asyncio.to_thread(
-            _score_labels, encoder, target, unique, vectors.reshape(len(unique), len(templates), -1)
+        labels, version = await asyncio.to_thread(self._labels, question)
+        scorer = await self.scorer(labels)
+        texts = [label.label for group in labels.groups for label in group.labels]
+        return await asyncio.to_thread(
+            _answer,
+            scorer,
+            target,
+            question,
+            version,
+            encoder.model_id,
+            [*target.warnings, *language_warnings(texts, encoder.languages)],
         )
-        language = language_warnings(unique, encoder.languages)
-        return TagResult(items, encoder.model_id, [*warnings, *language])
+
+    def _labels(self, question: TagQuestion) -> tuple[LabelSet, int | None]:
+        if question.labels is not None:
+            return question.labels, None
+        assert question.vocabulary is not None, "a question names labels or a vocabulary"
+        with self._database.read() as session:
+            stored = get_vocabulary(session, question.vocabulary, question.version)
+        return stored.labels, stored.version
 
     async def _embed(self, prompts: Sequence[str]) -> Vectors:
         parts = [
@@ -120,31 +124,18 @@ class TaggingService:
         return np.concatenate(parts)
 
 
-def _check(labels: Sequence[str], templates: Sequence[str]) -> None:
-    if not labels or any(not label for label in labels):
-        raise InvalidRequest("Each label needs at least one character.")
-    if any(PLACEHOLDER not in template for template in templates):
-        raise InvalidRequest("Each template must hold {label}.")
-    if len(labels) * len(templates) > MAX_PROMPTS:
-        raise InvalidRequest(
-            "Too many labels times templates.",
-            prompts=len(labels) * len(templates),
-            max_prompts=MAX_PROMPTS,
-        )
-
-
-def _score_labels(
-    encoder: MusicTextEncoder, target: Vectors, labels: Sequence[str], vectors: Vectors
-) -> list[TagScore]:
-    """Scores of labels, given their prompts' vectors [L, P, E], against a target [E]."""
-    items = []
-    for label, prompts in zip(labels, vectors, strict=True):
-        query = unit(prompts.mean(axis=0))
-        score = float(query.astype(np.float64) @ target.astype(np.float64))
-        relevance = None
-        if len(encoder.reference) > 0:
-            relevance = relevance_scale(query, encoder.reference).relevance(score)
-        probability = None if relevance is None else encoder.tag_probability(relevance)
-        items.append(TagScore(label, score, relevance, probability))
-    items.sort(key=lambda item: -(item.score if item.relevance is None else item.relevance))
-    return items
+def _answer(
+    scorer: LabelScorer,
+    target: _Target,
+    question: TagQuestion,
+    version: int | None,
+    model_id: str,
+    warnings: list[str],
+) -> TagResult:
+    groups = group_scores(scorer, scorer.score(target.mean[np.newaxis]))
+    items = best_first(groups)
+    timeline = None
+    if question.timeline:
+        timeline = build_timeline(scorer, items, target.passages, target.starts_s, target.ends_s)
+    name = None if question.labels is not None else question.vocabulary
+    return TagResult(items, groups, timeline, name, version, model_id, warnings)

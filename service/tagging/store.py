@@ -7,6 +7,7 @@ shared until their commit: after the change no track is tagged with what was the
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ STANDARD = "standard"
 
 STANDARD_FILE = Path(__file__).parent / "standard.json"
 _OURS = "muquery"
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class VocabularyNotFound(NotFound):
@@ -61,6 +65,11 @@ class Saved:
     def changes_tags(self) -> bool:
         """Whether the library's tags are out of date now."""
         return self.is_new_default or (self.is_new_version and self.vocabulary.is_default)
+
+
+def is_name(text: str) -> bool:
+    """Whether a vocabulary may be called that."""
+    return _NAME.fullmatch(text) is not None
 
 
 def list_vocabularies(session: Session) -> list[StoredVocabulary]:
