@@ -26,16 +26,28 @@ def mel_filterbank(config: MelConfig) -> Floats:
     The filters of torchaudio's default `MelSpectrogram` (no area normalisation); for the published
     128 of them, to the bit.
     """
-    one, seven_hundred = np.float32(1.0), np.float32(700.0)
-    nyquist_hz = config.sample_rate_hz // 2
-    bins_hz = _spaced(nyquist_hz, config.fft_samples // 2 + 1)
-    exponents = _spaced(hz_to_mel(nyquist_hz), config.mel_bins + 2) / np.float32(2595.0)
-    powers = np.power(10.0, exponents.astype(np.float64)).astype(np.float32)
-    corners_hz = seven_hundred * (powers - one)
+    bins_hz = _spaced(config.sample_rate_hz // 2, config.fft_samples // 2 + 1)
+    corners_hz: Floats = _corners_hz(config)
     widths_hz = np.diff(corners_hz)
     rising = (bins_hz[:, None] - corners_hz[None, :-2]) / widths_hz[:-1]
     falling = (corners_hz[None, 2:] - bins_hz[:, None]) / widths_hz[1:]
     return np.maximum(np.float32(0.0), np.minimum(rising, falling))
+
+
+def mel_frequencies_hz(config: MelConfig) -> Floats:
+    """The frequency at which each filter peaks [M], in hertz."""
+    peaks_hz: Floats = _corners_hz(config)[1:-1]
+    return peaks_hz
+
+
+def _corners_hz(config: MelConfig) -> Floats:
+    """Where filters begin, peak and end [M + 2]: each begins where the one before it peaks."""
+    one, seven_hundred = np.float32(1.0), np.float32(700.0)
+    nyquist_hz = config.sample_rate_hz // 2
+    exponents = _spaced(hz_to_mel(nyquist_hz), config.mel_bins + 2) / np.float32(2595.0)
+    powers = np.power(10.0, exponents.astype(np.float64)).astype(np.float32)
+    corners_hz: Floats = seven_hundred * (powers - one)
+    return corners_hz
 
 
 def _spaced(end: float, count: int) -> Floats:

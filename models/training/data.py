@@ -15,37 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.networks.config import MelConfig
 from models.training import distributed
+from models.training.augment import FRAME_RATE_HZ, AugmentConfig, BatchPart, augment
 from models.training.manifest import ManifestEntry, Split, read_manifest
-from models.training.mel_cache import STEP, MelCache, cache_identity
-
-FRAME_RATE_HZ = 100
-_MEL = MelConfig()
-_FLOOR = float((-100.0 - _MEL.mean_db) / _MEL.std_db)
-# Anything stored within half an int8 step of the floor is the floor: silence has no level to raise.
-_FLOOR_REACH = _FLOOR + STEP / 2 + 1e-4
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """What is done to a crop after it is read; all zero leaves it as it is.
-
-    `gain_db` and `tilt_db` are the largest shift up or down: one for all bins, and one that grows
-    linearly from the lowest to the highest bin. Masks are SpecAugment's: `time_masks` stretches of
-    up to `time_mask_s`, `band_masks` bands of up to `band_mask_bins`, set to the crop's mean.
-    """
-
-    gain_db: float = 0.0
-    tilt_db: float = 0.0
-    time_masks: int = 0
-    time_mask_s: float = 0.3
-    band_masks: int = 0
-    band_mask_bins: int = 16
-
-    def __post_init__(self) -> None:
-        if min(self.gain_db, self.tilt_db, self.time_masks, self.band_masks) < 0:
-            raise ValueError("augmentations are sizes, not directions: none may be negative")
+from models.training.mel_cache import MelCache, cache_identity
 
 
 @dataclass(frozen=True)
@@ -159,45 +132,6 @@ def read_crops(cache: MelCache, files: Sequence[str], crops: Crops) -> Tensor:
     return torch.from_numpy(batch)
 
 
-def augment(
-    mels: Tensor, config: AugmentConfig, seed: int, position: int, part: BatchPart | None = None
-) -> Tensor:
-    """Return augmented copies of crops [B, M, F], drawn from the seed and the position alone.
-
-    A gain in dB is a shift of the log-mel (`shift_level`). Draws are made for the whole batch of
-    which the crops are a `part`, so that they do not depend on how it is split.
-    """
-    rng = np.random.default_rng([seed, position, 2])
-    part = part or BatchPart(0, len(mels), len(mels))
-    _, bins, frames = mels.shape
-    gain_db = rng.uniform(-config.gain_db, config.gain_db, (part.of, 1))
-    tilt_db = rng.uniform(-config.tilt_db, config.tilt_db, (part.of, 1)) * np.linspace(-1, 1, bins)
-    shift_db = torch.from_numpy((gain_db + tilt_db)[part.rows].astype(np.float32))
-    result = shift_level(mels, shift_db.to(mels.device)[:, :, None])
-    longest = round(config.time_mask_s * FRAME_RATE_HZ)
-    for row in range(part.of if config.time_masks or config.band_masks else 0):
-        times = [_stretch(rng, frames, longest) for _ in range(config.time_masks)]
-        bands = [_stretch(rng, bins, config.band_mask_bins) for _ in range(config.band_masks)]
-        if part.first <= row < part.stop:
-            crop = result[row - part.first]
-            mean = crop.mean()
-            for low, high in times:
-                crop[:, low:high] = mean
-            for low, high in bands:
-                crop[low:high] = mean
-    return result
-
-
-def shift_level(mels: Tensor, shift_db: Tensor | float) -> Tensor:
-    """Return mels [B, M, F] louder or quieter by some dB, as the audio would be.
-
-    Values at the floor stay there: digital silence does not get louder, and nothing falls below
-    what the front end can give.
-    """
-    shifted = torch.clamp(mels + shift_db / _MEL.std_db, min=_FLOOR)
-    return torch.where(mels <= _FLOOR_REACH, mels, shifted)
-
-
 class CropBatches:
     """The batches of a recipe: sampler, phases and augmentation in one, shared by the stages.
 
@@ -226,19 +160,6 @@ class CropBatches:
         part = batch_part(len(crops.tracks))
         mine = Crops(crops.tracks[part.rows], crops.starts[part.rows], crops.frames)
         return augment(self.sampler.read(mine), self.config.augment, self.seed, position, part)
-
-
-@dataclass(frozen=True)
-class BatchPart:
-    """Rows `first` to `stop` of a batch of `of`."""
-
-    first: int
-    stop: int
-    of: int
-
-    @property
-    def rows(self) -> slice:
-        return slice(self.first, self.stop)
 
 
 def batch_part(size: int) -> BatchPart:
@@ -272,9 +193,3 @@ def phase_at(phases: Sequence[CropPhase], update: int) -> CropPhase:
         if update < phase.until_update:
             return phase
     return phases[-1]
-
-
-def _stretch(rng: np.random.Generator, size: int, longest: int) -> tuple[int, int]:
-    length = int(rng.integers(0, min(longest, size) + 1))
-    start = int(rng.integers(0, size - length + 1))
-    return start, start + length

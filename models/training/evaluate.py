@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.audio.samples import plan_windows
-from models.training.data import FRAME_RATE_HZ, shift_level
+from models.training.augment import FRAME_RATE_HZ, shift_level
 from models.training.manifest import ManifestEntry
 from models.training.mel_cache import MelCache
 from models.training.metrics import (
@@ -30,6 +30,7 @@ from models.training.metrics import (
     Interval,
     average_precision,
     bootstrap,
+    chance_of_recall,
     macro,
     r_precision,
     retrieval_ranks,
@@ -199,15 +200,9 @@ def score_retrieval(similarity: Floats, relevant: Bools, draws: int = 1000) -> R
     ranks = retrieval_ranks(similarity, relevant)
     queries, tracks = similarity.shape
     names = [str(i) for i in range(queries)]
-    right = relevant.sum(axis=1)
 
     def recall(k: int) -> Interval:
-        first = min(k, tracks)
-        # The chance that none of `right` tracks falls among the first k of a random order.
-        missed = [
-            np.prod([max(tracks - r - i, 0) / (tracks - i) for i in range(first)]) for r in right
-        ]
-        chance = float(1 - np.mean(missed))
+        chance = chance_of_recall(relevant, k)
         return bootstrap(lambda items: float((ranks[items] <= k).mean()), names, chance, draws)
 
     by_chance = np.random.default_rng(0).random((200, queries, tracks))

@@ -19,8 +19,9 @@ from models.networks.config import (
     TransformerConfig,
 )
 from models.networks.random_projection import RandomProjectionConfig
+from models.training.augment import AugmentConfig
 from models.training.captions import CaptionWeights
-from models.training.data import AugmentConfig, CropPhase, DataConfig
+from models.training.data import CropPhase, DataConfig
 from models.training.distill import DistillConfig
 from models.training.loop import LoopConfig
 from models.training.mel_rvq import MelRvqRecipe

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.audio.filterbank import mel_frequencies_hz
 from models.audio.mel_numpy import log_mel
-from models.training.data import AugmentConfig, CropPhase, CropSampler, augment, phase_at
+from models.networks.config import MelConfig
+from models.training.augment import AugmentConfig, BatchPart, add_noise, augment
+from models.training.data import CropPhase, CropSampler, phase_at
 from models.training.decode import DecodeError, decode_mono
 from models.training.manifest import ManifestEntry
 from models.training.mel_cache import MelCache, MelCacheError, build_mel_cache, mel_frames
@@ -157,6 +160,59 @@ def test_masks_are_drawn_from_the_position() -> None:
     assert torch.equal(augment(mels, config, 0, 1), augment(mels, config, 0, 1))
     assert not torch.equal(augment(mels, config, 0, 1), augment(mels, config, 0, 2))
     assert torch.equal(augment(mels, AugmentConfig(), 0, 1), mels)
+
+
+def test_added_noise_is_noise_of_the_audio() -> None:
+    time_s = np.arange(2 * RATE_HZ) / RATE_HZ
+    music = (0.2 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32)[None]
+    mels = torch.from_numpy(log_mel(music))
+    noisy = add_noise(mels, torch.full((1, 128, 1), -20.0))
+    std_db, mean_db = 18.417922652295623, 6.768444971712967
+
+    def power(values: torch.Tensor) -> torch.Tensor:
+        return torch.pow(10.0, (values * std_db + mean_db) / 10.0)
+
+    added = power(noisy) - power(mels)
+    expected = float(power(mels).mean()) * 10 ** (-20.0 / 10)
+    assert float(added.mean()) == pytest.approx(expected, rel=1e-3)
+    silence = torch.full((1, 128, 1), float("-inf"))
+    torch.testing.assert_close(add_noise(mels, silence), mels, atol=1e-4, rtol=0)
+
+
+def test_a_low_pass_leaves_the_floor_above_its_cutoff() -> None:
+    mels = torch.randn(64, 128, 40)
+    config = AugmentConfig(low_pass_chance=0.5, low_pass_hz=6000.0)
+    passed = augment(mels, config, seed=0, position=3)
+    changed = [row for row in range(64) if not torch.equal(passed[row], mels[row])]
+    assert 16 < len(changed) < 48
+    kept_bins = mel_frequencies_hz(MelConfig()) < 6000.0
+    for row in range(64):
+        np.testing.assert_array_equal(passed[row][kept_bins], mels[row][kept_bins])
+    for row in changed:
+        assert float(passed[row, -1].max()) == pytest.approx(FLOOR, abs=1e-5)
+
+
+def test_an_equaliser_shifts_whole_bins_within_its_bound() -> None:
+    mels = torch.randn(16, 128, 40)
+    shifts = (
+        augment(mels, AugmentConfig(eq_db=6.0), seed=0, position=1) - mels
+    ) * 18.417922652295623
+    assert float(shifts.abs().max()) <= 6.0 + 1e-3
+    torch.testing.assert_close(shifts, shifts[:, :, :1].expand_as(shifts), atol=1e-3, rtol=0)
+    assert float(shifts[:, :, 0].std(dim=1).min()) > 0.1
+
+
+def test_every_augmentation_of_a_part_is_that_of_the_whole_batch() -> None:
+    mels = torch.randn(8, 128, 60)
+    config = AugmentConfig(
+        gain_db=20.0, tilt_db=3.0, eq_db=4.0, noise_chance=0.7, low_pass_chance=0.7, time_masks=1,
+        band_masks=1,
+    )  # fmt: skip
+    whole = augment(mels, config, seed=5, position=2)
+    part = augment(mels[3:6], config, 5, 2, BatchPart(3, 6, 8))
+    torch.testing.assert_close(part, whole[3:6], atol=0, rtol=0)
+    with pytest.raises(ValueError, match="chances"):
+        AugmentConfig(noise_chance=1.5)
 
 
 def test_phases_end_where_they_say() -> None:
