@@ -23,6 +23,7 @@ from service.blobs.store import PendingBlob
 from service.database.engine import Database
 from service.demo.ingest import offer_demo_library
 from service.errors import Unavailable
+from service.exchange.service import ExchangeService
 from service.imports.delivery import WebhookSender
 from service.imports.folders import AllowedFolders
 from service.imports.runner import ImportRunner
@@ -172,6 +173,9 @@ class Services:
             lease_s=settings.job_lease_s,
             poll_s=settings.job_poll_s,
             on_stored=self.worker.wake,
+        )
+        self.exchange = ExchangeService(
+            self.database, self.encoder, max_attempts=settings.job_max_attempts
         )
         self.webhooks = WebhookSender(self.database, webhooks, poll_s=settings.job_poll_s)
 

@@ -67,7 +67,7 @@ def test_the_reader_sees_every_world() -> None:
         assert list(python_files(world)), f"{world}/ holds no Python files: did it move?"
 
 
-@pytest.mark.parametrize("engine", ["faiss", "pymilvus", "obstore"])
+@pytest.mark.parametrize("engine", ["faiss", "pymilvus", "obstore", "pyarrow"])
 def test_an_engine_is_imported_in_exactly_one_file(engine: str) -> None:
     assert len(users_of(engine, *WORLDS)) == 1
 

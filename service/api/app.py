@@ -27,6 +27,7 @@ from service.api.routers import (
     bulk,
     embeddings,
     events,
+    exchange,
     facets,
     health,
     imports,
@@ -116,6 +117,7 @@ def _api_router() -> APIRouter:
         bulk,
         facets,
         imports,
+        exchange,
         jobs,
         events,
         search,
@@ -153,6 +155,7 @@ def _operation_id(route: APIRoute) -> str:
 def _body_limit(settings: Settings) -> Callable[[Scope], int]:
     limits = {
         f"{PREFIX}/tracks": settings.max_upload_bytes + FORM_OVERHEAD_BYTES,
+        f"{PREFIX}/embeddings/import": settings.max_embeddings_bytes + FORM_OVERHEAD_BYTES,
         **{
             f"{PREFIX}/{name}/audio": settings.max_clip_bytes + FORM_OVERHEAD_BYTES
             for name in ("search", "tags", "embeddings")

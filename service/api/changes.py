@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import select
 
 from service.api.events import Change
+from service.api.import_wire import import_out
 from service.api.wire import job_out
 from service.database.engine import Database, database_now
 from service.database.tables import Job, Track
+from service.imports.service import ImportView, imports_since
 from service.index_sync.changes import latest_seq
 from service.jobs.service import JobView
 
@@ -19,6 +21,7 @@ LOOKBACK = timedelta(seconds=5)
 """A row's `updated_at` is set before its commit, by another clock: look back a little further."""
 
 MAX_JOBS = 500
+MAX_IMPORTS = 50
 
 _Version = tuple[str, float, str | None, int]
 
@@ -30,6 +33,7 @@ class ChangeWatcher:
         self._database = database
         self._on_publish = on_publish
         self._told: dict[str, _Version] = {}
+        self._told_imports: dict[str, tuple[object, ...]] = {}
         self._latest_seq = -1
 
     def hello(self) -> dict[str, Any]:
@@ -48,7 +52,8 @@ class ChangeWatcher:
                 .limit(MAX_JOBS)
             ).all()
             seq = latest_seq(session)
-        changes = []
+            batches = imports_since(session, since, limit=MAX_IMPORTS)
+        changes = self._changed_imports(batches)
         told: dict[str, _Version] = {}
         for job, track_id, title in rows:
             version = (job.state, job.progress, job.error_code, job.attempts)
@@ -61,4 +66,24 @@ class ChangeWatcher:
             self._latest_seq = seq
             self._on_publish()  # whoever hears of it will search for it
             changes.append(Change("library", {"latest_seq": seq}))
+        return changes
+
+    def _changed_imports(self, views: list[ImportView]) -> list[Change]:
+        """Those that say something else than before; a measured speed alone is no news."""
+        told: dict[str, tuple[object, ...]] = {}
+        changes = []
+        for view in views:
+            batch = view.batch
+            deliveries = tuple((each.id, each.attempts, each.state) for each in view.deliveries)
+            version = (
+                batch.state,
+                batch.listed_at,
+                batch.error_code,
+                tuple(view.progress.counts.values()),
+                deliveries,
+            )
+            told[batch.id] = version
+            if self._told_imports.get(batch.id) != version:
+                changes.append(Change("import", import_out(view).model_dump(mode="json")))
+        self._told_imports = told
         return changes

@@ -14,10 +14,10 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from service.database.engine import Database, database_now
-from service.database.import_tables import ImportItem, ImportState, ItemState
+from service.database.import_tables import Import, ImportItem, ImportState, ItemState
 from service.database.tables import TrackState
 from service.errors import MuqueryError
-from service.imports.batches import add_items, item_key, share_batch
+from service.imports.batches import add_items, get_batch, item_key, share_batch
 from service.imports.errors import ImportClosed
 from service.ingest.upload import Uploaded
 
@@ -57,10 +57,13 @@ class SentFile:
     import_id: str
     path: str
 
+    def check(self, session: Session) -> None:
+        """Raise ImportNotFound or ImportClosed where the batch takes no files."""
+        _check_accepting(get_batch(session, self.import_id))
+
     def begin(self, session: Session) -> bool:
         batch = share_batch(session, self.import_id)
-        if batch.listed_at is not None or batch.state not in _ACCEPTING:
-            raise ImportClosed(state=batch.state)
+        _check_accepting(batch)
         return batch.state == ImportState.PAUSED
 
     def note(self, session: Session, uploaded: Uploaded) -> None:
@@ -73,16 +76,13 @@ class SentFile:
         outcome = _outcome(uploaded, database_now(session))
         self._add(session, key, outcome)
 
-    def refuse(self, database: Database, error: MuqueryError, size_bytes: int | None) -> None:
+    def refuse(self, database: Database, error: MuqueryError) -> None:
         """Note a file that could not be taken in; the client may send it again."""
         key = item_key(self.path.encode())
         with database.write() as session:
             self.begin(session)
             session.execute(delete(ImportItem).where(*self._same(key)))
-            now = database_now(session)
-            self._add(
-                session, key, failure(error.code, error.message, now) | {"size_bytes": size_bytes}
-            )
+            self._add(session, key, failure(error.code, error.message, database_now(session)))
 
     def _same(self, key: str) -> tuple[Any, ...]:
         return ImportItem.import_id == self.import_id, ImportItem.item_key == key
@@ -92,7 +92,10 @@ class SentFile:
         add_items(session, [row | values])
 
 
-_ACCEPTING = (ImportState.RUNNING, ImportState.PAUSED)
+def _check_accepting(batch: Import) -> None:
+    is_open = batch.state in (ImportState.RUNNING, ImportState.PAUSED)
+    if batch.source != "upload" or batch.listed_at is not None or not is_open:
+        raise ImportClosed(state=batch.state)
 
 
 def failure(code: str, message: str, now: datetime) -> dict[str, Any]:

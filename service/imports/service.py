@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.database.engine import Database, LockSpace, database_now, lock_until_commit
@@ -246,6 +246,19 @@ class ImportService:
             if batch.state in _OPEN_STATES:
                 raise ImportNotEnded(state=batch.state)
             session.execute(delete(Import).where(Import.id == import_id))
+
+
+def imports_since(session: Session, since: datetime, *, limit: int) -> list[ImportView]:
+    """Batches that changed, or whose files did, after that moment."""
+    moved = select(ImportItem.import_id).where(ImportItem.updated_at > since)
+    told = select(WebhookDelivery.import_id).where(WebhookDelivery.next_at > since)
+    query = (
+        select(Import)
+        .where(or_(Import.updated_at > since, Import.id.in_(moved), Import.id.in_(told)))
+        .order_by(Import.created_at.desc())
+        .limit(limit)
+    )
+    return _views(session, list(session.scalars(query)))
 
 
 def _open_batch(session: Session, import_id: str) -> Import:

@@ -18,6 +18,7 @@ from service.audio.results import AudioProbe
 from service.blobs.store import BlobInfo, BlobStore, PendingBlob
 from service.database.engine import Database
 from service.database.tables import Job, Track
+from service.exchange.waiting import find_waiting_values
 from service.ids import new_id
 from service.jobs.queue import Priority, add_job
 from service.tracks.blob_owners import lock_blob
@@ -110,6 +111,7 @@ class UploadService:
         if known is not None:
             return known
         model_id = self._model_id()
+        given = self._brought_values(info.sha256) | given
         track = _new_track(info, self._probe(pending.path), filename, given)
         pending.prepare()
         with self._database.write() as session:
@@ -153,6 +155,11 @@ class UploadService:
         with path.open("rb") as file:
             chunks = iter(lambda: file.read(_COPY_BYTES), b"")
             return self.upload(chunks, filename=path.name, values=values)
+
+    def _brought_values(self, sha256: str) -> dict[str, Any]:
+        """What an imported analysis says of these bytes: it wins over the file's own tags."""
+        with self._database.read() as session:
+            return clean_values(find_waiting_values(session, sha256))
 
     def _find_known(
         self, pending: PendingBlob, info: BlobInfo, admission: Admission | None

@@ -48,12 +48,13 @@ async def health_live() -> schemas.Health:
     responses={**errors(), 503: {"model": schemas.Health, "description": "Not ready to answer."}},
 )
 async def health_ready(services: ServicesDep) -> JSONResponse:
-    """Database, index and model answer: a real query is run, not only looked for."""
-    names = ("database", "index", "model")
+    """Database, index and model answer, and the worker works: a real query is run."""
+    names = ("database", "index", "model", "worker")
     answers = await asyncio.gather(
         _outcome(run_in_threadpool(services.database.ping)),
         _outcome(run_in_threadpool(_check_index, services)),
         _outcome(_check_model(services)),
+        _outcome(_check_worker(services)),
     )
     checks = dict(zip(names, answers, strict=True))
     status = "ok"
@@ -88,6 +89,12 @@ def _check_index(services: Services) -> str | None:
     state = services.index.state()
     lag = state.latest_seq - state.applied_seq
     return None if lag <= MAX_LAG else f"{lag} changes behind"
+
+
+async def _check_worker(services: Services) -> str | None:
+    if services.settings.worker == "off":
+        return None  # others work: each process answers for itself
+    return services.worker.failure
 
 
 async def _check_model(services: Services) -> str | None:

@@ -15,6 +15,8 @@ from service.api.errors import errors
 from service.api.filters import FilterParameter, tags_model
 from service.api.forms import multipart_body, parse_json_part, received_file
 from service.api.ranges import content_disposition, file_response
+from service.api.request_context import note_target
+from service.api.upload_batch import UploadBatch
 from service.api.wire import job_out, track_out
 from service.blobs.store import BlobMissing
 from service.database.paging import Page
@@ -53,30 +55,48 @@ TrackId = Annotated[str, Depends(known_form)]
     dependencies=[MAY_WRITE],
     response_model=schemas.UploadResult,
     responses={
-        **errors(413, 415),
+        **errors(404, 409, 413, 415),
         200: {"model": schemas.UploadResult, "description": "The same bytes were here already."},
         202: {"description": "Stored; the job embeds it."},
     },
     openapi_extra=multipart_body("metadata", schemas.TrackMetadata),
 )
-async def upload_track(request: Request, services: ServicesDep) -> JSONResponse:
+async def upload_track(
+    request: Request,
+    services: ServicesDep,
+    import_id: Annotated[
+        str | None, Query(max_length=64, description="The import that this file is part of.")
+    ] = None,
+    path: Annotated[
+        str | None,
+        Query(max_length=1000, description="What to call the file in its import."),
+    ] = None,
+) -> JSONResponse:
     """Add a file. It can be found once its job is done; the same bytes are stored once."""
     services.encoder.get()  # refuse before the body is read while the model is not there
     uploads = services.uploads
-    async with received_file(
-        request, uploads.receive(), json_field="metadata", max_bytes=uploads.max_bytes
-    ) as (pending, form):
+    batch = UploadBatch(services, import_id, path)
+    await run_in_threadpool(batch.check)
+    async with (
+        batch.noting_refusals(),
+        received_file(
+            request, uploads.receive(), json_field="metadata", max_bytes=uploads.max_bytes
+        ) as (pending, form),
+    ):
         metadata = parse_json_part(form, "metadata", schemas.TrackMetadata)
+        admission = batch.admit(form.filename)
         async with services.probe_turns:
             uploaded = await run_in_threadpool(
                 uploads.accept,
                 pending,
                 filename=form.filename,
                 values=metadata.model_dump(exclude_none=True),
+                admission=admission,
             )
     services.worker.wake()
     track = uploaded.track
     job = uploaded.job
+    note_target(track.id)
     result = schemas.UploadResult(
         track=track_out(track),
         job=None if job is None else job_out(JobView(job, track.id, track.title)),

@@ -249,7 +249,7 @@ def test_uploads_of_a_client_as_a_batch(batches: Batches, library: Library, musi
     assert batches.send(import_id, first).duplicate, "sent again, as after a lost answer"
     with pytest.raises(NotAudio) as refused:
         batches.send(import_id, bad)
-    SentFile(import_id, "bad.mp3").refuse(library.database, refused.value, 10)
+    SentFile(import_id, "bad.mp3").refuse(library.database, refused.value)
     batches.finish()
     assert batches.view(import_id).batch.state == "running", "more may come"
     assert batches.counts(import_id) == {"done": 1, "failed": 1}
