@@ -1,4 +1,4 @@
-"""The commands `muquery train ...` and `muquery evaluate`, for the program to mount.
+"""The commands `muquery train ...`, for the program to mount.
 
 torch is imported when a command runs, not when the commands are listed.
 """
@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from models.training.model_commands import add_model_commands
+
 train_app = typer.Typer(
     help="Train models, from a manifest of audio files.",
     no_args_is_help=True,
@@ -19,9 +21,6 @@ train_app = typer.Typer(
 )
 corpus_app = typer.Typer(help="The bundled model's training material.", no_args_is_help=True)
 train_app.add_typer(corpus_app, name="corpus")
-evaluate_app = typer.Typer(
-    help="Evaluate a trained model on held-out tracks.", rich_markup_mode=None
-)
 
 Recipe = Annotated[str, typer.Option(help="tiny, small or published.")]
 Settings = Annotated[
@@ -58,6 +57,7 @@ def _stage_command(stage: str) -> Callable[..., None]:
 
 for _stage, _help in STAGES.items():
     train_app.command(_stage, help=_help)(_stage_command(_stage))
+add_model_commands(train_app)
 
 
 @train_app.command("manifest")
@@ -140,47 +140,6 @@ def build_corpus_command(
     from models.training.corpus.build import build_corpus
 
     build_corpus(out, workers=workers, say=typer.echo)
-
-
-@evaluate_app.callback(invoke_without_command=True)
-def evaluate_command(
-    run: Annotated[Path, typer.Option(help="Folder of a mulan run.")],
-    manifest: Annotated[list[Path], typer.Option(help="Held-out tracks; may be repeated.")],
-    cache: Annotated[Path, typer.Option(help="Mel cache that holds these tracks.")],
-    out: Annotated[Path | None, typer.Option(help="RUN/evaluation by default.")] = None,
-    best: Annotated[
-        bool, typer.Option("--best", help="The best checkpoint, not the last.")
-    ] = False,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's default.")] = 0,
-) -> None:
-    """Zero-shot tags and retrieval, with bootstrap intervals and chance beside every figure."""
-    import torch
-
-    from models.training.evaluate import (
-        TrainedEmbedder,
-        evaluate_set,
-        headline_figures,
-        write_report,
-    )
-    from models.training.manifest import read_manifest
-    from models.training.mel_cache import MelCache
-    from models.training.mulan import load_trained_mulan
-
-    if threads:
-        torch.set_num_threads(threads)
-    folder = out or run / "evaluation"
-    model = TrainedEmbedder(load_trained_mulan(run, "best" if best else "last"))
-    mels = MelCache(cache)
-    evaluations = [
-        evaluate_set(model, mels, read_manifest(path), path.stem, plots=folder) for path in manifest
-    ]
-    write_report(evaluations, folder)
-    for name, interval in headline_figures(evaluations):
-        typer.echo(
-            f"{name:48s} {interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-            f"  chance {interval.chance:.3f}"
-        )
-    typer.echo(f"written to {folder}")
 
 
 def _train(

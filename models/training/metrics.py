@@ -94,6 +94,20 @@ def retrieval_scores(ranks: NDArray[np.int64], ks: Sequence[int] = (1, 5, 10)) -
     )
 
 
+def chance_of_recall(relevant: Bools, k: int) -> float:
+    """Return how often a random order has a relevant item [Q, N] among the first k, over queries.
+
+    Exact: one minus the chance that none of a query's R relevant items falls among them.
+    """
+    items = relevant.shape[1]
+    first = min(k, items)
+    missed = [
+        np.prod([max(items - right - i, 0) / (items - i) for i in range(first)])
+        for right in relevant.sum(axis=1)
+    ]
+    return float(1 - np.mean(missed))
+
+
 def bootstrap(
     statistic: Callable[[NDArray[np.int64]], float],
     groups: Sequence[str],

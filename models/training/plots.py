@@ -39,7 +39,7 @@ def _plot_group(group: str, curves: dict[str, list[tuple[int, float]]], folder: 
     axes.grid(alpha=0.3)
     if len(curves) <= 12:
         axes.legend(fontsize="small")
-    return _save(figure, folder / f"{group.replace('/', '_')}.png")
+    return save_figure(figure, folder / f"{group.replace('/', '_')}.png")
 
 
 def plot_code_use(counts: NDArray[np.integer], folder: Path) -> Path:
@@ -55,7 +55,7 @@ def plot_code_use(counts: NDArray[np.integer], folder: Path) -> Path:
     axes.set_yscale("symlog", linthresh=1e-5)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return _save(figure, folder / "code_use.png")
+    return save_figure(figure, folder / "code_use.png")
 
 
 def plot_matrix(
@@ -75,7 +75,7 @@ def plot_matrix(
     axes.set_yticks(range(len(rows)), rows, fontsize=7)
     axes.set_title(title)
     figure.colorbar(image)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def plot_intervals(
@@ -98,10 +98,11 @@ def plot_intervals(
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
     axes.set_title(title + " (black: 95 % interval, red: chance)", fontsize=10)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path

@@ -70,7 +70,8 @@ def _mount_training(program: typer.Typer) -> None:
         for name in ("train", "evaluate"):
             program.command(name, context_settings=anything)(_without_training)
         return
-    from models.training.cli import evaluate_app, train_app
+    from models.training.cli import train_app
+    from models.training.evaluation.cli import evaluate_app
 
     program.add_typer(train_app, name="train")
     program.add_typer(evaluate_app, name="evaluate")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from models.training.cli import evaluate_app, train_app
+from models.training.cli import train_app
 from models.training.evaluate import (
     embed_tracks,
     evaluate_set,
@@ -20,6 +20,7 @@ from models.training.evaluate import (
     score_retrieval,
     score_tags,
 )
+from models.training.evaluation.cli import evaluate_app
 from models.training.manifest import read_manifest
 from models.training.mel_cache import MelCache
 from models.training.metrics import roc_auc
@@ -123,7 +124,7 @@ def test_commands_train_and_evaluate(corpus: TinyCorpus, tmp_path: Path) -> None
     assert (folder / "config.replaced-0.json").exists()
     result = runner.invoke(
         evaluate_app,
-        ["--run", str(folder), "--manifest", str(corpus.manifest), "--cache", str(corpus.cache)],
+        ["run", str(folder), "--manifest", str(corpus.manifest), "--cache", str(corpus.cache)],
     )
     assert result.exit_code == 0, result.output
     assert "chance 0.500" in result.output
