@@ -11,6 +11,15 @@ from service.filtering.nodes import Filter, asks_tags
 from service.runtime import Services
 
 FilterParameter = Annotated[FilterText | None, Query(alias="filter")]
+TextParameter = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\x00-\x08\x0e-\x1f]*$",
+        description="In title, artist, album or file name.",
+    ),
+]
 
 
 def tags_model(services: Services, node: Filter | None) -> str | None:

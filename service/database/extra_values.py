@@ -11,7 +11,7 @@ null, an empty list and a key longer than KEY_CHARS have none.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,6 +36,7 @@ from service.database.folding import FOLDED_CHARS, folded_key
 
 KEY_CHARS = 100
 TEXT_CHARS = 500
+_MOST = sys.float_info.max  # JSON allows any integer, the column does not
 
 # By code point, as SQLite compares and Python sorts: else order would hang on the server's locale.
 FoldedText = String(FOLDED_CHARS).with_variant(VARCHAR(FOLDED_CHARS, collation="C"), "postgresql")
@@ -127,15 +128,8 @@ def _values_of(key: str, content: Any) -> Iterator[ExtraValue]:
 def _typed(value: Any) -> tuple[ExtraKind, str | None, float | None]:
     if isinstance(value, bool):
         return ExtraKind.BOOLEAN, None, float(value)
-    if isinstance(value, int | float):
-        return ExtraKind.NUMBER, None, _as_float(value)
+    if isinstance(value, int | float) and abs(value) <= _MOST:
+        return ExtraKind.NUMBER, None, float(value)
     if isinstance(value, str):
         return ExtraKind.TEXT, folded_key(value), None
     return ExtraKind.OBJECT, None, None
-
-
-def _as_float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer past what a float holds: JSON has no such limit
-        return math.copysign(math.inf, value)

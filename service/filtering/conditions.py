@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, not_, or_, select, true
+from sqlalchemy import ColumnElement, Float, and_, exists, false, literal, not_, or_, select, true
 
 from service.database.extra_values import ExtraKind
 from service.database.folding import folded_key
@@ -81,7 +81,11 @@ def _column(column: ColumnElement[Any], leaf: Leaf, *, wanted: bool) -> Conditio
 
 
 def _stored(field: Field, value: Scalar) -> Any:
-    return folded_key(str(value)) if field.kind is FieldKind.TEXT else value
+    if field.kind is FieldKind.TEXT:
+        return folded_key(str(value))
+    if field.kind is FieldKind.NUMBER and isinstance(value, int):
+        return float(value)  # PostgreSQL reads a list by its first number: after 0, 1.5 is 2
+    return value
 
 
 def _among(column: ColumnElement[Any], values: Iterable[Any]) -> Condition:
@@ -91,6 +95,9 @@ def _among(column: ColumnElement[Any], values: Iterable[Any]) -> Condition:
 
 def _within(column: ColumnElement[Any], leaf: Between, *, folds: bool = False) -> Condition:
     def bound(value: Any) -> Any:
+        if isinstance(value, int | float):
+            # Said to be a float, or PostgreSQL rounds 1990.5 to the year column's own type.
+            return literal(float(value), Float())
         return folded_key(value) if folds else value
 
     found: list[Condition] = []

@@ -15,6 +15,7 @@ EXTRA = "extra."
 TAGS = "tags."
 MAX_TEXT_CHARS = 500
 _MAX_NAME_CHARS = 300
+_MAX_YEAR = 2**31 - 1  # of an INTEGER column on PostgreSQL
 _MAX_INTEGER = 2**53  # what a float still holds exactly, and both databases compare
 
 FIELDS: Mapping[str, FieldKind] = {
@@ -125,8 +126,10 @@ def _number(value: Any) -> int | float:
 
 def _integer(value: Any) -> int:
     number = _number(value)
-    if number != int(number) or abs(number) > _MAX_INTEGER:
+    if number != int(number):
         raise BadValue("expects a whole number")
+    if abs(number) > _MAX_YEAR:
+        raise BadValue("is out of range")
     return int(number)
 
 

@@ -50,6 +50,10 @@ class InvalidFilter(InvalidRequest):
     code, default_message = "invalid_filter", "The filter is not valid."
 
 
+class InvalidField(InvalidRequest):
+    code, default_message = "invalid_field", "There is no such field."
+
+
 def parse_filter(value: Any) -> Filter:
     """The tree of a decoded JSON value; raises InvalidFilter."""
     return _Parser().node(value, "filter", 1)

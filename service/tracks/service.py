@@ -15,6 +15,7 @@ from service.index_sync.changes import append_change
 from service.keywords.store import refresh_track_text
 from service.tracks import repository
 from service.tracks.blob_owners import release_blob
+from service.tracks.editing import set_fields
 from service.tracks.metadata import clean_values
 from service.tracks.repository import ClipSpan, TrackFilter, TrackSort
 
@@ -61,8 +62,7 @@ class TrackService:
         cleaned = clean_values(values)
         with self._database.write() as session:
             track = repository.get_track(session, track_id, lock=True)
-            for name, value in cleaned.items():
-                setattr(track, name, value)
+            set_fields(track, cleaned)
             session.flush()
             refresh_track_text(session, track.pk)
             session.refresh(track)
