@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
@@ -42,6 +42,8 @@ class Client:
 
     http: httpx.AsyncClient
     in_process: bool
+    services: Services | None = None
+    """What answers in this process, for what must not go through a response in memory."""
 
     async def get(self, path: str, **params: Any) -> Any:
         wanted = {name: value for name, value in params.items() if value is not None}
@@ -50,6 +52,10 @@ class Client:
     async def post(self, path: str, **content: Any) -> Any:
         """Send `json`, or `files` and `data`."""
         return _answer(await self._send("POST", path, **content))
+
+    async def request(self, method: str, path: str, **content: Any) -> Any:
+        """Any other call; `content` is what httpx takes."""
+        return _answer(await self._send(method, path, **content))
 
     async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Send, and come again when the service says that it is busy or not ready yet."""
@@ -132,7 +138,7 @@ async def _in_process(settings: Settings, *, works: bool) -> AsyncIterator[Clien
         async with httpx.AsyncClient(
             transport=transport, base_url=f"http://127.0.0.1{PREFIX}", timeout=TIMEOUT
         ) as http:
-            yield Client(http, in_process=True)
+            yield Client(http, in_process=True, services=services)
 
 
 def services_of(settings: Settings) -> Services:
@@ -156,6 +162,11 @@ def upgrade_database(settings: Settings) -> str:
 def _answer(response: httpx.Response) -> Any:
     if response.is_success:
         return response.json() if response.content else None
+    raise_problem(response)
+
+
+def raise_problem(response: httpx.Response) -> NoReturn:
+    """Raise the ApiProblem that an unsuccessful answer holds, or CliError for any other."""
     try:
         error = response.json()["error"]
         if error["code"] == NotAuthenticated.code:

@@ -1,20 +1,17 @@
-"""Commands for whoever runs the service: index, model, db, key."""
+"""Commands for whoever runs the service: index, model, db; key and audit are in `access`."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from models.errors import ModelError
-from service import keys
+from service.cli.access import audit, create_key, list_keys, revoke_key, rotate_key
 from service.cli.client import connect, upgrade_database
 from service.cli.options import Key, Url, read_settings, target
 from service.cli.output import EXIT_FAILED, CliError, console, error_console, print_table, size
-from service.database.engine import Database
-from service.keys import Scope
 
 
 def register(program: typer.Typer) -> None:
@@ -23,7 +20,10 @@ def register(program: typer.Typer) -> None:
     )
     program.add_typer(_group("model", "Models.", list_models, verify_model, pull_model))
     program.add_typer(_group("db", "The database.", upgrade_db))
-    program.add_typer(_group("key", "Keys of the API.", create_key, list_keys, revoke_key))
+    program.add_typer(
+        _group("key", "Keys of the API.", create_key, list_keys, rotate_key, revoke_key)
+    )
+    program.command()(audit)
 
 
 def _group(name: str, text: str, *commands: Any) -> typer.Typer:
@@ -137,53 +137,3 @@ def upgrade_db() -> None:
     """Bring the database to the schema of this release."""
     revision = upgrade_database(read_settings())
     console().print(f"the database is at revision {revision}.", highlight=False)
-
-
-def create_key(
-    name: Annotated[str, typer.Option(help="Whose key it is, for the list.")] = "unnamed",
-    scope: Annotated[
-        list[Scope] | None, typer.Option(help="read, write or admin; may be given again.")
-    ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
-) -> None:
-    """Make a key; it is shown once."""
-    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    with _database().write() as session:
-        new = keys.create_key(session, name, scope or [Scope.READ], expires_at)
-    error_console().print("Keep it: it cannot be shown again.")
-    typer.echo(new.secret)
-
-
-def list_keys() -> None:
-    """List the keys; their secrets are not stored."""
-    with _database().read() as session:
-        found = keys.list_keys(session)
-    print_table(
-        ("Id", "Name", "Scopes", "Made", "Last used", "State"),
-        (
-            (
-                key.id,
-                key.name,
-                " ".join(key.scopes),
-                f"{key.created_at:%Y-%m-%d}",
-                key.last_used_at and f"{key.last_used_at:%Y-%m-%d %H:%M}",
-                "revoked" if key.revoked_at else "valid",
-            )
-            for key in found
-        ),
-    )
-
-
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The id that `muquery key list` shows.")],
-) -> None:
-    """Make a key useless from now on."""
-    with _database().write() as session:
-        keys.revoke_key(session, key_id)
-    console().print(f"key {key_id} is revoked.", highlight=False)
-
-
-def _database() -> Database:
-    settings = read_settings()
-    upgrade_database(settings)
-    return Database(settings.resolved_database_url)
