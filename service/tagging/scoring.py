@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import MusicTextEncoder, Vectors
-from models.relevance import RelevanceScale, scale_from_scores
+from models.relevance import RelevanceScale, relevance_scale
 from service.search.mixing import unit
 from service.tagging.vocabulary import Group, Label, LabelSet, label_set_to_json
 
@@ -82,7 +82,8 @@ class LabelScorer:
         reference = self._encoder.reference
         if len(reference) == 0:
             return []
-        return [scale_from_scores(scores) for scores in (reference @ self.vectors.T).T]
+        # One by one, as a search does it: the same label must not get two relevances by rounding.
+        return [relevance_scale(vector, reference) for vector in self.vectors]
 
     def score(self, targets: NDArray[np.floating[Any]]) -> Scores:
         """Score mean vectors [T, E]."""

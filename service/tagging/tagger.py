@@ -29,8 +29,9 @@ from service.inference.encoder import EncoderHandle
 from service.inference.input_errors import as_service_error
 from service.inference.thread import ModelThread, Urgency
 from service.keywords.store import refresh_track_texts
-from service.tagging.scoring import LabelScorer, Scores, label_vectors
+from service.tagging.scoring import LabelScorer, label_vectors
 from service.tagging.store import StoredVocabulary, find_default, hold_default, offer_standard
+from service.tagging.values import insert_values
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class TrackTagger:
         label_pks = _store_labels(session, prepared)
         _remove(session, track_pks, prepared.model_id)
         scores = prepared.scorer.score(means)
-        session.execute(insert(TagValue), _value_rows(track_pks, label_pks, scores))
+        insert_values(session, track_pks, label_pks, scores)
         now = database_now(session)
         session.execute(
             insert(TrackTagging),
@@ -230,19 +231,3 @@ def _remove(session: Session, track_pks: Sequence[int], model_id: str) -> None:
         ),
         execution_options={"synchronize_session": False},
     )
-
-
-def _value_rows(
-    track_pks: Sequence[int], label_pks: Sequence[int], scores: Scores
-) -> list[dict[str, Any]]:
-    shape = scores.scores.shape
-    nothing = np.full(shape, None)
-    relevances = nothing if scores.relevances is None else scores.relevances
-    probabilities = nothing if scores.probabilities is None else scores.probabilities
-    columns = (scores.scores, relevances, probabilities, scores.assigned)
-    names = ("score", "relevance", "probability", "assigned")
-    return [
-        {"track_pk": track_pk, "label_pk": label_pk, **dict(zip(names, values, strict=True))}
-        for track_pk, *rows in zip(track_pks, *(c.tolist() for c in columns), strict=True)
-        for label_pk, *values in zip(label_pks, *rows, strict=True)
-    ]
