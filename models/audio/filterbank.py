@@ -31,7 +31,8 @@ def mel_filterbank(config: MelConfig) -> Floats:
     widths_hz = np.diff(corners_hz)
     rising = (bins_hz[:, None] - corners_hz[None, :-2]) / widths_hz[:-1]
     falling = (corners_hz[None, 2:] - bins_hz[:, None]) / widths_hz[1:]
-    return np.maximum(np.float32(0.0), np.minimum(rising, falling))
+    filters: Floats = np.maximum(np.float32(0.0), np.minimum(rising, falling))
+    return filters
 
 
 def mel_frequencies_hz(config: MelConfig) -> Floats:

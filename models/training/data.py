@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from models.training import distributed
 from models.training.augment import FRAME_RATE_HZ, AugmentConfig, BatchPart, augment
+from models.training.file_mels import FileMels
 from models.training.manifest import ManifestEntry, Split, read_manifest
-from models.training.mel_cache import MelCache, cache_identity
+from models.training.mel_cache import MelCache, cache_identity, files_identity
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class CropPhase:
 class DataConfig:
     """Which corpus, which crops of it, and how they are varied.
 
-    A track's chance in a batch is its duration to the power `duration_power`.
+    A track's chance in a batch is its duration to the power `duration_power`. Without a `cache`
+    ("") every crop is decoded from its file, by `decode_threads` threads.
     """
 
     phases: tuple[CropPhase, ...]
     manifest: str = "corpus/manifest.jsonl"
     cache: str = "corpus/mels"
+    decode_threads: int = 2
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     duration_power: float = 0.5
 
@@ -57,18 +61,37 @@ class DataConfig:
             raise ValueError("phases must be there and end one after another")
 
 
+class MelSource(Protocol):
+    """Where crops come from: a cache of whole tracks, or the files themselves.
+
+    `read_many` gives one crop of normalised frames [count, M] for each file and start.
+    """
+
+    @property
+    def mel_bins(self) -> int: ...
+    def __contains__(self, sha256: str) -> bool: ...
+    def frames(self, sha256: str) -> int: ...
+    def read(self, sha256: str, start: int, count: int) -> NDArray[np.float32]: ...
+    def read_many(
+        self, files: Sequence[str], starts: Sequence[int], count: int
+    ) -> list[NDArray[np.float32]]: ...
+
+
 @dataclass(frozen=True)
 class TrainingData:
-    """A corpus opened for training: its entries, their cached mels, and a hash of both."""
+    """A corpus opened for training: its entries, their mels, and a hash of both."""
 
     entries: list[ManifestEntry]
-    cache: MelCache
+    cache: MelSource
     identity: str
 
 
 def open_training_data(config: DataConfig) -> TrainingData:
-    """Open the manifest and the cache that a recipe names."""
+    """Open the manifest and the cache that a recipe names, or the files themselves."""
     entries = read_manifest(Path(config.manifest))
+    if not config.cache:
+        files = FileMels(entries, Path(config.manifest).parent, config.decode_threads)
+        return TrainingData(entries, files, files_identity(entries))
     cache = MelCache(Path(config.cache))
     return TrainingData(entries, cache, cache_identity(Path(config.cache), entries))
 
@@ -92,7 +115,7 @@ class CropSampler:
     def __init__(
         self,
         entries: Sequence[ManifestEntry],
-        cache: MelCache,
+        cache: MelSource,
         split: Split,
         seed: int,
         duration_power: float = 0.5,
@@ -124,11 +147,12 @@ class CropSampler:
         return read_crops(self.cache, [self.entries[i].sha256 for i in crops.tracks], crops)
 
 
-def read_crops(cache: MelCache, files: Sequence[str], crops: Crops) -> Tensor:
+def read_crops(cache: MelSource, files: Sequence[str], crops: Crops) -> Tensor:
     """Read one crop of each file as normalised log-mel [B, M, F]."""
     batch = np.empty((len(files), cache.mel_bins, crops.frames), dtype=np.float32)
-    for row, (sha256, start) in enumerate(zip(files, crops.starts, strict=True)):
-        batch[row] = cache.read(sha256, int(start), crops.frames).T
+    read = cache.read_many(files, crops.starts.tolist(), crops.frames)
+    for row, frames in enumerate(read):
+        batch[row] = frames.T
     return torch.from_numpy(batch)
 
 
@@ -182,7 +206,7 @@ def middle_crops(data: TrainingData, entries: Sequence[ManifestEntry], crop_fram
     return read_crops(data.cache, files, Crops(np.arange(len(files)), starts, crop_frames))
 
 
-def middle_starts(cache: MelCache, files: Sequence[str], crop_frames: int) -> NDArray[np.int64]:
+def middle_starts(cache: MelSource, files: Sequence[str], crop_frames: int) -> NDArray[np.int64]:
     """Return the frame at which the middle crop of each file starts."""
     return np.array([max(cache.frames(f) - crop_frames, 0) // 2 for f in files], np.int64)
 

@@ -56,7 +56,7 @@ def _decode_native(path: Path, max_s: float) -> tuple[NDArray[np.float32], int]:
             except av.FFmpegError:
                 continue
             for frame in frames:
-                parts.append(_mono(frame)[:left])
+                parts.append(mono_samples(frame)[:left])
                 left -= len(parts[-1])
             if left <= 0:
                 break
@@ -65,7 +65,8 @@ def _decode_native(path: Path, max_s: float) -> tuple[NDArray[np.float32], int]:
     return np.concatenate(parts), rate_hz
 
 
-def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
+def mono_samples(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """Return a decoded frame's samples [T] in -1 to 1, averaged over its channels."""
     data = frame.to_ndarray()
     if not frame.format.is_planar:
         data = data.reshape(-1, frame.layout.nb_channels).T

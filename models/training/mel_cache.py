@@ -83,6 +83,12 @@ class MelCache:
         wanted = track.first_frame + (start + np.arange(count)) % track.frames
         return dequantise(frames[wanted])
 
+    def read_many(
+        self, files: Sequence[str], starts: Sequence[int], count: int
+    ) -> list[NDArray[np.float32]]:
+        """Read one crop [count, M] of each file."""
+        return [self.read(file, start, count) for file, start in zip(files, starts, strict=True)]
+
     def _map(self, shard: int) -> Stored:
         path = self.folder / f"shard-{shard}.bin"
         mapped: Stored = np.memmap(path, dtype=self.storage, mode="r")
@@ -210,7 +216,16 @@ def mel_frames(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def cache_identity(folder: Path, entries: Iterable[ManifestEntry]) -> str:
     """Hash what training will read: mel settings and every entry's id, content, split and texts."""
-    digest = hashlib.sha256(json.dumps(_read_settings(folder), sort_keys=True).encode())
+    return _identity(_read_settings(folder), entries)
+
+
+def files_identity(entries: Iterable[ManifestEntry]) -> str:
+    """Hash what training will read where it decodes the files itself."""
+    return _identity({"storage": "files", "mel": asdict(MelConfig())}, entries)
+
+
+def _identity(settings: dict[str, Any], entries: Iterable[ManifestEntry]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for entry in sorted(entries, key=lambda entry: entry.id):
         digest.update(json.dumps(asdict(entry), sort_keys=True).encode())
     return digest.hexdigest()
