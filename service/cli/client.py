@@ -160,9 +160,9 @@ def upgrade_database(settings: Settings) -> str:
 
 
 def _answer(response: httpx.Response) -> Any:
-    if response.is_success:
-        return response.json() if response.content else None
-    raise_problem(response)
+    if not response.is_success:
+        raise_problem(response)
+    return response.json() if response.content else None
 
 
 def raise_problem(response: httpx.Response) -> NoReturn:

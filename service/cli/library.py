@@ -8,10 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.adding import AddReport, add_files, find_files
-from service.cli.client import connect
+from service.cli.adding import AddReport, add_files, add_folders, find_files, reference_of
+from service.cli.batch import failures_of
+from service.cli.client import Client, connect
 from service.cli.options import Key, Limit, Url, read_settings, target
-from service.cli.output import EXIT_FAILED, CliError, clock, console, percent, print_table
+from service.cli.output import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    CliError,
+    clock,
+    console,
+    error_console,
+    percent,
+    print_table,
+)
 
 
 def register(program: typer.Typer) -> None:
@@ -27,24 +37,59 @@ def add(
     wait: Annotated[
         bool, typer.Option(help="Wait until everything was analysed and can be found.")
     ] = True,
+    name: Annotated[str | None, typer.Option(help="What to call the import.")] = None,
+    on_server: Annotated[
+        bool, typer.Option(help="The paths are folders of the server, which it reads itself.")
+    ] = False,
 ) -> None:
-    """Add files and folders; what is there already is skipped, so it can be run again."""
-    files = find_files(paths)
-    if not files:
-        raise CliError("there are no audio files in these folders")
-    report = asyncio.run(_add(files, url, key, wait))
+    """Add files and folders; after an interruption the same command goes on."""
+    try:
+        report = asyncio.run(_add(paths, url, key, name=name, wait=wait, on_server=on_server))
+    except KeyboardInterrupt:
+        error_console().print("\nInterrupted; the same command goes on.", highlight=False)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     console().print(_summary(report), highlight=False)
+    if not wait and report.import_id:
+        console().print(f"See: muquery imports show {report.import_id}", highlight=False)
     if report.failures:
         print_table(("File", "Reason"), report.failures)
         raise typer.Exit(EXIT_FAILED)
 
 
-async def _add(files: list[Path], url: str | None, key: str | None, wait: bool) -> AddReport:
+async def _add(
+    paths: list[Path],
+    url: str | None,
+    key: str | None,
+    *,
+    name: str | None,
+    wait: bool,
+    on_server: bool,
+) -> AddReport:
+    files = [] if on_server else find_files(paths)
+    if not files and not on_server:
+        raise CliError("there are no audio files in these folders")
     settings = read_settings()
     async with connect(target(url, key), settings, works=True) as client:
         await client.get("/models")  # ends when the model is there to name the jobs' model
         # What this process would run dies with it, so there it always waits.
-        return await add_files(client, files, wait=wait or client.in_process)
+        waits = wait or client.in_process
+        if on_server:
+            return await _add_on_server(client, paths, wait=waits)
+        named = name or ", ".join(path.name or str(path) for path in paths)[:200]
+        reference = reference_of(paths)
+        return await add_files(client, files, reference=reference, name=named, wait=waits)
+
+
+async def _add_on_server(client: Client, paths: list[Path], *, wait: bool) -> AddReport:
+    report = AddReport()
+    for found in await add_folders(client, paths, wait=wait):
+        counts = found["counts"]
+        report.import_id = found["id"]
+        report.added += counts["done"] + counts["queued"]
+        report.analysed += counts["done"]
+        report.known += counts["duplicate"]
+        report.failures += await failures_of(client, found["id"])
+    return report
 
 
 def _summary(report: AddReport) -> str:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from muquery.version import __version__
 from service.access.policy import UnsafeBind
-from service.cli import asking, library, operation, serving
+from service.cli import asking, imports, library, operation, serving
 from service.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, CliError, error_console
 from service.errors import MuqueryError
 
@@ -44,8 +44,8 @@ def build_program() -> typer.Typer:
         rich_markup_mode=None,
     )
     program.callback()(_version_option)
-    for register in (serving.register, library.register, asking.register, operation.register):
-        register(program)
+    for commands in (serving, library, imports, asking, operation):
+        commands.register(program)
     _mount_training(program)
     return program
 
