@@ -8,9 +8,8 @@ import pytest
 from models.interface import Vectors
 from models.relevance import relevance_scale
 from service.tagging.scoring import (
-    MULTIPLE_RELEVANCE,
-    MULTIPLE_THRESHOLD,
-    SINGLE_FLOOR,
+    RELEVANCE_THRESHOLD,
+    THRESHOLD,
     LabelScorer,
     label_vectors,
 )
@@ -68,7 +67,7 @@ def test_of_multiple_choice_every_label_over_its_threshold_is_assigned() -> None
     targets = sounds(150.0, 500.0, (150.0, 1000.0))
     found = scorer().score(targets)
     assert found.probabilities is not None
-    assert (found.assigned == (found.probabilities >= MULTIPLE_THRESHOLD)).all()
+    assert (found.assigned == (found.probabilities >= THRESHOLD)).all()
     assert found.assigned.tolist() == [[1, 0, 0], [0, 0, 0], [1, 1, 0]]
     strict = scorer(threshold=0.99).score(targets)
     assert (strict.assigned == (found.probabilities >= 0.99)).all()
@@ -83,7 +82,7 @@ def test_of_single_choice_the_best_is_assigned_if_it_reaches_the_floor() -> None
     assert found.assigned.tolist() == np.eye(3, dtype=bool).tolist()
     far = scorer(Label("cello"), Label("harp"), choice="single").score(targets)
     assert far.probabilities is not None
-    assert (far.assigned.sum(axis=1) == (far.probabilities.max(axis=1) >= SINGLE_FLOOR)).all()
+    assert (far.assigned.sum(axis=1) == (far.probabilities.max(axis=1) >= THRESHOLD)).all()
     assert not scorer(choice="single", threshold=1.0).score(targets).assigned.any()
 
 
@@ -103,9 +102,9 @@ def test_without_calibration_relevance_decides_and_thresholds_do_not() -> None:
     found = made.score(targets)
     assert found.probabilities is None
     assert found.relevances is not None
-    assert (found.assigned == (found.relevances >= MULTIPLE_RELEVANCE)).all()
+    assert (found.assigned == (found.relevances >= RELEVANCE_THRESHOLD)).all()
     assert found.assigned.any()
-    assert made.threshold(made.placed[0]) == MULTIPLE_RELEVANCE
+    assert made.threshold(made.placed[0]) == RELEVANCE_THRESHOLD
 
 
 def test_without_reference_clips_nothing_is_assigned() -> None:
