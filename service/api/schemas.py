@@ -12,6 +12,8 @@ from service.api.filter_schemas import FilterBody, FilterText
 from service.tracks.editing import MAX_EXTRA_CHARS
 
 Level = Literal["track", "passage"]
+Mode = Literal["semantic", "keyword", "hybrid"]
+KeywordField = Literal["title", "artist", "album", "genre", "tags", "filename"]
 
 
 class Wire(BaseModel):
@@ -165,14 +167,36 @@ class QueryPart(Wire):
         return self
 
 
-class SearchOptions(Wire):
+class MaxPer(Wire):
+    """At most so many hits of one artist, and of one album, by their names."""
+
+    artist: Annotated[int, Field(ge=1, le=100)] | None = None
+    album: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class RankingOptions(Wire):
+    """How hits are ranked and which of them are shown."""
+
+    mode: Mode = Field(
+        "semantic",
+        description="By sound, by the words of the texts, or both fused by reciprocal rank.",
+    )
     level: Level = "track"
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: str | None = None
     passages: Annotated[int, Field(ge=0, le=20)] = Field(
         3, description="Best passages given with each track."
     )
-    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Hits by sound must have at least this relevance."
+    )
+    collapse_duplicates: bool = Field(
+        False, description="Show one of several copies of a recording, and name the others."
+    )
+
+
+class SearchOptions(RankingOptions):
+    max_per: MaxPer | None = None
     filter: FilterBody | None = Field(None, description="Only these tracks are ranked.")
 
 
@@ -180,11 +204,13 @@ class SearchRequest(SearchOptions):
     query: Annotated[list[QueryPart], Field(min_length=1, max_length=16)]
 
 
-class TextSearch(SearchOptions):
+class TextSearch(RankingOptions):
     """A search for one text, as the parameters of an address."""
 
     q: Annotated[str, Field(min_length=1, max_length=1000)]
     filter: FilterText | None = None
+    max_per_artist: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_per_album: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
 class AudioSearchRequest(SearchOptions):
@@ -207,25 +233,63 @@ class Passage(Wire):
     relevance: float | None
 
 
+class PartShare(Wire):
+    """What one part of the query says of a hit; the contributions add up to the hit's score."""
+
+    index: int = Field(description="The part's place in the query, from 0.")
+    score: float = Field(description="The hit's cosine to this part alone.")
+    relevance: float | None
+    contribution: float = Field(description="What the part adds to the score, or takes from it.")
+
+
+class KeywordEvidence(Wire):
+    rank: int = Field(description="The track's place among those that words found, from 1.")
+    fields: list[KeywordField] = Field(description="Where words of the query stand.")
+
+
+class Why(Wire):
+    """What made this a hit."""
+
+    parts: list[PartShare] = Field(description="In the order of the query; empty by words alone.")
+    keyword: KeywordEvidence | None
+    semantic_rank: int | None = Field(
+        description="The hit's place by sound, from 1; null where it is not among those looked at."
+    )
+    fused_score: float | None = Field(description="The sum of reciprocal ranks; hybrid only.")
+
+
 class Hit(Wire):
     """A track (or, at level passage, one passage of it) with its scores.
 
-    `score` is the raw similarity; `relevance` is its rank among reference music for this query:
-    0.99 means closer than 99 % of reference clips.
+    `score` is the similarity of the whole query, for one part its cosine; `relevance` is its rank
+    among reference music for this query: 0.99 means closer than 99 % of reference clips. Both are
+    null where words alone found it.
     """
 
     rank: int
-    score: float
+    score: float | None
     relevance: float | None
     track: Track
     passages: list[Passage]
+    why: Why
+    duplicates: list[str] = Field(
+        description="Ids of tracks left out as copies of this one (collapse_duplicates)."
+    )
 
 
 class SearchResponse(Wire):
     items: list[Hit]
     next_cursor: str | None
+    match: Literal["good", "weak", "none"] = Field(
+        description=(
+            "Whether the answer holds what was asked for: the best hit's relevance is at least "
+            "0.9, or words that make up half of the query's rarity were found; weak: it does not; "
+            "none: there are no hits."
+        )
+    )
+    mode: Mode
     level: Level
-    model_id: str
+    model_id: str | None = Field(description="Null where no model was needed.")
     index_seq: int
     approximate: bool
     took_ms: float

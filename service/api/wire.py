@@ -9,6 +9,7 @@ from service.database import tables
 from service.jobs.service import JobView
 from service.search.query import Part, TextPart, TrackPart
 from service.search.results import SearchOptions, SearchResult
+from service.search.selection import SelectionRules
 
 
 def track_out(row: tables.Track) -> schemas.Track:
@@ -45,7 +46,7 @@ def _part_in(part: schemas.QueryPart) -> Part:
     return TrackPart(part.track_id, part.start_s, part.end_s, part.weight)
 
 
-def options_in(options: schemas.SearchOptions) -> SearchOptions:
+def options_in(options: schemas.SearchOptions | schemas.TextSearch) -> SearchOptions:
     return SearchOptions(
         level=options.level,
         limit=options.limit,
@@ -53,7 +54,18 @@ def options_in(options: schemas.SearchOptions) -> SearchOptions:
         passages=options.passages,
         min_relevance=options.min_relevance,
         filter=options.filter,
+        mode=options.mode,
+        rules=_rules_in(options),
     )
+
+
+def _rules_in(options: schemas.SearchOptions | schemas.TextSearch) -> SelectionRules:
+    if isinstance(options, schemas.TextSearch):
+        artist, album = options.max_per_artist, options.max_per_album
+    else:
+        limits = options.max_per or schemas.MaxPer()
+        artist, album = limits.artist, limits.album
+    return SelectionRules(artist, album, options.collapse_duplicates)
 
 
 def search_out(result: SearchResult) -> schemas.SearchResponse:

@@ -1,4 +1,4 @@
-"""From the parts of a request to one query vector, and what the caller should be told about it.
+"""From the parts of a request to their vectors, and what the caller should be told about them.
 
 Legend: E embedding width.
 """
@@ -14,7 +14,7 @@ from models.interface import Vectors
 from service.database.tables import Track
 from service.errors import EmptyQuery
 from service.search.languages import language_warnings
-from service.search.mixing import WeightedVector, mix
+from service.search.mixing import WeightedVector
 from service.search.vectors import get_part_vector
 
 
@@ -48,9 +48,9 @@ Part = TextPart | TrackPart | ClipPart
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A query ready to be searched: its unit vector [E] and the tracks that must not be hits."""
+    """A query ready to be searched: its parts' vectors, and the tracks that must not be hits."""
 
-    vector: Vectors
+    parts: tuple[WeightedVector, ...]
     excluded_pks: frozenset[int]
     identity: list[list[object]]
     warnings: list[str] = field(default_factory=list)
@@ -74,10 +74,7 @@ def build_query(
     model_id: str,
     languages: Sequence[str],
 ) -> Query:
-    """Look up the stored parts and mix all of them.
-
-    Raises TrackNotFound, TrackNotReady, SpanOutsideTrack, PartsCancelOut.
-    """
+    """Look up the stored parts; raises TrackNotFound, TrackNotReady, SpanOutsideTrack."""
     vectors: list[WeightedVector] = []
     excluded: set[int] = set()
     warnings = language_warnings(texts_of(parts), languages)
@@ -93,7 +90,7 @@ def build_query(
             vectors.append(WeightedVector(vector, part.weight))
             excluded.add(track.pk)
             warnings += cut_warnings(track)
-    return Query(mix(vectors), frozenset(excluded), [_identity(part) for part in parts], warnings)
+    return Query(tuple(vectors), frozenset(excluded), identity_of(parts), warnings)
 
 
 def cut_warnings(track: Track) -> list[str]:
@@ -106,6 +103,16 @@ def cut_warnings(track: Track) -> list[str]:
         f"Only the first {track.analysed_s:.0f} s of track {track.id} were analysed; "
         "the rest has no part in this answer."
     ]
+
+
+def wanted_texts(parts: Sequence[Part]) -> list[str]:
+    """The texts that are asked for, and not against."""
+    return [part.text for part in parts if isinstance(part, TextPart) and part.weight > 0]
+
+
+def identity_of(parts: Sequence[Part]) -> list[list[object]]:
+    """What a cursor remembers of the parts; JSON-serialisable."""
+    return [_identity(part) for part in parts]
 
 
 def _identity(part: Part) -> list[object]:

@@ -50,12 +50,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Page:
-    """Hits in order, the rank of the first (from 1), and where the next page starts, if any."""
+    """Hits in order, the rank of the first (from 1), and where the next page starts, if any.
+
+    `best_score` is that of the best hit of all pages; None where there is none.
+    """
 
     hits: list[Scored]
     first_rank: int
     next_position: Position | None
     approximate: bool = False
+    best_score: float | None = None
 
 
 def rank_page(
@@ -65,11 +69,13 @@ def rank_page(
     limit: int,
     after: Position | None,
     admits: Callable[[float], bool] = lambda _score: True,
+    bound: Callable[[float], float] = lambda index_score: index_score,
 ) -> Page:
     """The `limit` best hits after a position.
 
     `propose(k)` asks the index; `score(ids)` gives the exact score of those that may be shown.
-    A score that `admits` refuses ends the list; it must refuse every lower one too.
+    A score that `admits` refuses ends the list; it must refuse every lower one too. `bound` is the
+    most that a vector with this index score can score; it must not fall where that rises.
     """
     wanted = (after.rank if after else 0) + limit + 1
     k = max(FIRST_CANDIDATES, OVERFETCH * wanted)
@@ -81,8 +87,11 @@ def rank_page(
         asked.update(new)
         known.update(score(new))
         hits = _after(known.items(), after)
-        if len(candidates.ids) < k or _is_settled(hits, candidates, limit):
-            return replace(_cut(hits, limit, after, admits), approximate=candidates.approximate)
+        exhausted = len(candidates.ids) < k
+        if exhausted or _is_settled(hits, bound(float(candidates.scores[-1])), limit):
+            page = _cut(hits, limit, after, admits)
+            best = max((value for value in known.values() if admits(value)), default=None)
+            return replace(page, approximate=candidates.approximate, best_score=best)
         k *= GROWTH
 
 
@@ -99,11 +108,9 @@ def _order(hit: Scored) -> tuple[float, int]:
     return (-hit.score, hit.vector_id)
 
 
-def _is_settled(hits: list[Scored], candidates: Candidates, limit: int) -> bool:
+def _is_settled(hits: list[Scored], most: float, limit: int) -> bool:
     """Whether nothing that the index left out can belong on this page or right after it."""
-    if len(hits) <= limit:
-        return False
-    return float(candidates.scores[-1]) < hits[limit].score - SCORE_SLACK
+    return len(hits) > limit and most < hits[limit].score - SCORE_SLACK
 
 
 def _cut(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.interface import Vectors
-from models.relevance import RelevanceScale, relevance_scale
 from service.database.tables import Track
 from service.filtering.nodes import Filter
+from service.keywords.document import Field
+from service.search.matching import Match
+from service.search.scoring import PartShare
+from service.search.selection import SelectionRules
 
 Level = Literal["track", "passage"]
+Mode = Literal["semantic", "keyword", "hybrid"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class SearchOptions:
     passages: int = 3
     min_relevance: float | None = None
     filter: Filter | None = None
+    mode: Mode = "semantic"
+    rules: SelectionRules = field(default_factory=SelectionRules)
 
 
 @dataclass(frozen=True)
@@ -40,41 +45,50 @@ class TrackPassages:
 
 
 @dataclass(frozen=True)
-class FoundTrack:
+class KeywordEvidence:
+    """Where a hit stood among those that words found, and which of its fields hold any."""
+
     rank: int
-    score: float
+    fields: list[Field]
+
+
+@dataclass(frozen=True)
+class Why:
+    """What made a hit one; a rank is None where that ranking (or its window) does not hold it."""
+
+    parts: list[PartShare] = field(default_factory=list)
+    semantic_rank: int | None = None
+    keyword: KeywordEvidence | None = None
+    fused_score: float | None = None
+
+
+@dataclass(frozen=True)
+class FoundTrack:
+    """A hit; its scores are None where no model has scored it."""
+
+    rank: int
+    score: float | None
     relevance: float | None
     track: Track
     passages: list[FoundPassage]
+    why: Why
+    duplicates: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One page of an answer; `index_seq` is the last change that the index had seen."""
+    """One page of an answer; `index_seq` is the last change that the index had seen.
+
+    `model_id` is None where no model was needed.
+    """
 
     items: list[FoundTrack]
     next_cursor: str | None
+    match: Match
+    mode: Mode
     level: Level
-    model_id: str
+    model_id: str | None
     index_seq: int
     approximate: bool
     took_ms: float
     warnings: list[str] = field(default_factory=list)
-
-
-class Yardstick:
-    """Relevance of scores under one query; None throughout where the bundle has no reference."""
-
-    def __init__(self, query: Vectors, reference: Vectors) -> None:
-        self._scale: RelevanceScale | None = None
-        if len(reference) > 0:
-            self._scale = relevance_scale(query, reference)
-
-    def relevance(self, score: float) -> float | None:
-        return None if self._scale is None else self._scale.relevance(score)
-
-    def admits(self, score: float, min_relevance: float | None) -> bool:
-        if min_relevance is None:
-            return True
-        relevance = self.relevance(score)
-        return relevance is None or relevance >= min_relevance

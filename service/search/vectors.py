@@ -8,11 +8,12 @@ not renormalised: its score against a query is the mean of its clips' scores.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,10 @@ from service.database.tables import CLIP_BITS, Clip, Track, TrackState, TrackVec
 from service.errors import InvalidRequest, TrackNotFound, TrackNotReady
 from service.ids import is_id
 from service.tracks.repository import clip_vector_id, get_track
+
+VectorsById = dict[int, Vectors]
+Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""From vectors [N, E] to their scores [N]."""
 
 _IN_LIST = 2_000
 _POSITION = (1 << CLIP_BITS) - 1
@@ -93,11 +98,9 @@ def get_part_vector(
     return track, clips.vectors.mean(axis=0)
 
 
-def score_tracks(
-    session: Session, query: Vectors, model_id: str, pks: Sequence[int]
-) -> dict[int, float]:
-    """The exact score of each ready track among `pks`."""
-    found: dict[int, float] = {}
+def track_vectors(session: Session, model_id: str, pks: Sequence[int]) -> VectorsById:
+    """The vector of each ready track among `pks`, by track number."""
+    found: VectorsById = {}
     for some in _chunks(pks):
         rows = session.execute(
             select(TrackVector.track_pk, TrackVector.vector)
@@ -108,15 +111,13 @@ def score_tracks(
                 Track.state == TrackState.READY,
             )
         )
-        found.update((row.track_pk, _score(query, row.vector)) for row in rows)
+        found.update((row.track_pk, _floats(row.vector)) for row in rows)
     return found
 
 
-def score_clips(
-    session: Session, query: Vectors, model_id: str, clip_ids: Sequence[int]
-) -> dict[int, float]:
-    """The exact score of each clip (by vector id) whose track is ready."""
-    found: dict[int, float] = {}
+def clip_vectors(session: Session, model_id: str, clip_ids: Sequence[int]) -> VectorsById:
+    """The vector of each clip (by vector id) whose track is ready."""
+    found: VectorsById = {}
     pairs = [(clip_id >> CLIP_BITS, clip_id & _POSITION) for clip_id in clip_ids]
     for some in _chunks(pairs):
         rows = session.execute(
@@ -129,8 +130,16 @@ def score_clips(
             )
         )
         for row in rows:
-            found[clip_vector_id(row.track_pk, row.position)] = _score(query, row.vector)
+            found[clip_vector_id(row.track_pk, row.position)] = _floats(row.vector)
     return found
+
+
+def score_all(score: Score, vectors: VectorsById) -> dict[int, float]:
+    """The score of each vector, by its number."""
+    if not vectors:
+        return {}
+    scores = score(np.stack(list(vectors.values())))
+    return dict(zip(vectors, scores.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ class ScoredClip:
 
 
 def score_clips_of(
-    session: Session, query: Vectors, model_id: str, track_pks: Collection[int]
+    session: Session, score: Score, model_id: str, track_pks: Collection[int]
 ) -> dict[int, list[ScoredClip]]:
     """All clips of each track in order of time; vectors are read in parts and not kept."""
     found: dict[int, list[ScoredClip]] = {pk: [] for pk in track_pks}
@@ -154,22 +163,17 @@ def score_clips_of(
         .order_by(Clip.track_pk, Clip.position)
         .execution_options(yield_per=_IN_LIST)
     )
-    wide = query.astype(np.float64)
     for rows in session.execute(statement).partitions():
         stacked = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
-        scores = stacked.reshape(len(rows), -1).astype(np.float64) @ wide
-        for row, score in zip(rows, scores.tolist(), strict=True):
-            clip = ScoredClip(row.position, row.start_s, row.end_s, score)
+        scores = score(stacked.reshape(len(rows), -1).astype(np.float32))
+        for row, value in zip(rows, scores.tolist(), strict=True):
+            clip = ScoredClip(row.position, row.start_s, row.end_s, value)
             found[row.track_pk].append(clip)
     return found
 
 
 def _floats(stored: bytes) -> Vectors:
     return np.frombuffer(stored, dtype="<f2").astype(np.float32)
-
-
-def _score(query: Vectors, stored: bytes) -> float:
-    return float(np.dot(query.astype(np.float64), np.frombuffer(stored, "<f2").astype(np.float64)))
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -91,10 +91,11 @@ def test_the_order_and_scores_are_those_of_brute_force(bench: Bench) -> None:
     assert ids(found) == bench.best_tracks(query)[:100]
     assert not found.approximate
     scale = relevance_scale(query, FakeEncoder().reference)
+    one_rank = 1 / len(FakeEncoder().reference)  # float32 parts scores that are equal
     for hit in found.items:
         mean = bench.clips[hit.track.id].mean(axis=0)
         assert hit.score == pytest.approx(float(mean @ query), abs=1e-3)
-        assert hit.relevance == pytest.approx(scale.relevance(hit.score), abs=1e-6)
+        assert hit.relevance == pytest.approx(scale.relevance(hit.score), abs=one_rank)
         scores = bench.clips[hit.track.id] @ query
         best = np.argsort(-scores)[:3]
         assert [passage.start_s for passage in hit.passages] == [10.0 * i for i in best]
@@ -155,6 +156,7 @@ def test_a_negative_weight_lowers_what_it_names(bench: Bench) -> None:
     assert ids(bench.ask(wanted))[0] == both.id
     without = bench.ask(wanted, replace(clip_part(disliked), weight=-0.6))
     assert ids(without)[0] == plain.id
+    without = bench.ask(wanted, replace(clip_part(disliked), weight=-0.6), limit=100)
     scores = {hit.track.id: hit.score for hit in without.items}
     before = {hit.track.id: hit.score for hit in bench.ask(wanted).items}
     assert scores[both.id] < before[both.id] - 0.1
