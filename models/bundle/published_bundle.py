@@ -73,7 +73,7 @@ def _load(folder: Path, choice: RuntimeChoice, threads: int) -> BundleEncoder:
     if not isinstance(network, MuQMuLan):
         raise BundleFormatError(f"{folder} holds a MuQ, which has no text tower to search with")
     config: MuQMuLanConfig = network.config
-    tokenizer_path = _find_tokenizer(folder)
+    tokenizer_path = find_tokenizer(folder)
     manifest = _manifest(folder, config, tokenizer_path)
     return BundleEncoder(
         manifest,
@@ -84,7 +84,7 @@ def _load(folder: Path, choice: RuntimeChoice, threads: int) -> BundleEncoder:
     )
 
 
-def _find_tokenizer(folder: Path) -> Path:
+def find_tokenizer(folder: Path) -> Path:
     """The text model's tokenizer.json: in the folder, or where its config is looked for."""
     name = str(json.loads((folder / CONFIG_FILE).read_bytes())["text_model"]["name"])
     base = Path(name).name

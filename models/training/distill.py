@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.data import FRAME_RATE_HZ, Crops
+from models.training.augment import FRAME_RATE_HZ
+from models.training.data import Crops
 from models.training.manifest import ManifestEntry
 from models.training.teacher.label_store import read_labels
 from models.training.teacher.search import TagStatistics

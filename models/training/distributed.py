@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
 
@@ -48,7 +48,23 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return rows
-    return torch.cat(all_gather(rows), dim=0)  # type: ignore[no-untyped-call]  # untyped in torch
+    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]  # untyped in torch
+    return gathered
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        # A copy: autograd may hold the gradient elsewhere too.
+        whole = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole.chunk(world_size())[rank()]
 
 
 def average_gradients(module: nn.Module) -> None:

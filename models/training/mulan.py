@@ -30,10 +30,10 @@ from models.losses import (
 from models.networks.config import MuQMuLanConfig
 from models.networks.muq_mulan import MuQMuLan
 from models.training import distributed
+from models.training.augment import FRAME_RATE_HZ
 from models.training.captions import CaptionWeights, TagMatches, WeightedTexts, texts_of
 from models.training.checkpoint import load_module
 from models.training.data import (
-    FRAME_RATE_HZ,
     CropBatches,
     DataConfig,
     TrainingData,

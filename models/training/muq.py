@@ -21,9 +21,9 @@ from models.networks.config import MuQConfig
 from models.networks.masking import MaskPlan, MelMasking
 from models.networks.muq import MuQ
 from models.networks.random_projection import RandomProjectionConfig
+from models.training.augment import FRAME_RATE_HZ
 from models.training.checkpoint import load_module
 from models.training.data import (
-    FRAME_RATE_HZ,
     CropBatches,
     Crops,
     DataConfig,

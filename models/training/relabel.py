@@ -24,8 +24,8 @@ from models.networks.config import MelRVQConfig
 from models.networks.mel_rvq import MelRVQ, QuantizedResult
 from models.networks.muq import MuQ
 from models.training import distributed
+from models.training.augment import FRAME_RATE_HZ
 from models.training.data import (
-    FRAME_RATE_HZ,
     CropBatches,
     DataConfig,
     TrainingData,
