@@ -7,6 +7,7 @@ the background, and until it is there calls that need it are answered 503.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import threading
 from collections.abc import Callable
@@ -29,24 +30,25 @@ from service.imports.folders import AllowedFolders
 from service.imports.runner import ImportRunner
 from service.imports.service import ImportService
 from service.imports.webhooks import WebhookRules
-from service.index_sync.factory import open_projection
-from service.inference.batcher import ClipEmbedder, TextEmbedder
+from service.index_sync.projection import Projection
+from service.index_sync.shared import SharedProjection
+from service.inference.batcher import TextEmbedder
 from service.inference.encoder import EncoderHandle
 from service.inference.observed import Batch, observed
-from service.inference.thread import ModelThread
-from service.ingest.embed import EmbedTrack
 from service.ingest.upload import UploadService
 from service.jobs.queue import JobQueue
 from service.jobs.service import JobService
 from service.keys import KeyService
 from service.search.service import SearchService
-from service.search.unstored import UnstoredClip, UnstoredClips
+from service.search.unstored import UnstoredClip
+from service.serving.first import FirstModel, LoadModel, identity_of
+from service.serving.follower import ModelFollower
+from service.serving.model import Ground, ModelServices
 from service.settings import Settings
+from service.switching.service import ModelChanges
 from service.tagging.distribution import DistributionService
-from service.tagging.retag import TAG, RetagLibrary
 from service.tagging.service import TaggingService
 from service.tagging.stored import StoredTagService
-from service.tagging.tagger import TrackTagger
 from service.tagging.vocabularies import VocabularyService
 from service.tracks.blob_owners import collect_orphans
 from service.tracks.bulk import BulkService
@@ -61,13 +63,11 @@ PROBES_AT_ONCE = 4
 
 AUDIT_PRUNED_EVERY_S = 3600.0
 
-LoadEncoder = Callable[[], MusicTextEncoder]
-
 
 class Services:
     """Everything that endpoints, workers and commands use; built once per process."""
 
-    def __init__(self, settings: Settings, load_encoder: LoadEncoder) -> None:
+    def __init__(self, settings: Settings, load_model: LoadModel) -> None:
         self.settings = settings
         self.database = Database(settings.resolved_database_url)
         self.blobs = open_blob_store(settings)
@@ -78,15 +78,11 @@ class Services:
             timeout_s=settings.decode_timeout_s,
         )
         self.probe_turns = asyncio.Semaphore(PROBES_AT_ONCE)
-        self.model_thread = ModelThread()
         self.batch_listeners: list[Callable[[Batch], None]] = []
-        self.encoder = EncoderHandle(
-            lambda: observed(load_encoder(), self._tell_batch), self.model_thread
-        )
-        self._build_model_services(settings)
-        self._build_library_services(settings)
         self._stopping = threading.Event()
         self._housekeeping: threading.Thread | None = None
+        self._build_models(settings, load_model)
+        self._build_library_services(settings)
 
     def _build_access(self, settings: Settings) -> None:
         self.access = AccessPolicy.from_settings(settings)
@@ -94,18 +90,73 @@ class Services:
         self.keys = KeyService(self.database, guards_admin=self.access.asks_for_keys)
         self.audit = AuditLog(self.database)
 
-    def _build_model_services(self, settings: Settings) -> None:
-        self.texts = TextEmbedder(
-            self.encoder,
-            self.model_thread,
-            max_waiting=settings.text_queue,
-            batch_size=settings.text_batch,
-            cache_size=settings.text_cache,
+    def _build_models(self, settings: Settings, load_model: LoadModel) -> None:
+        ground = Ground(settings, self.database, self.blobs, self.limits)
+
+        def make(load: Callable[[], MusicTextEncoder]) -> ModelServices:
+            return ModelServices(ground, lambda: observed(load(), self._tell_batch))
+
+        first = FirstModel(self.database, settings.model, load_model, self._stopping)
+        self.follower = ModelFollower(
+            self.database,
+            make(first.load),
+            lambda source: make(lambda: load_model(source)),
+            poll_s=settings.index_poll_s,
         )
-        self.clips = ClipEmbedder(self.encoder, self.model_thread, batch_size=settings.clip_batch)
-        self.unstored = UnstoredClips(
-            self.clips, self.encoder, max_clip_s=settings.max_clip_s, limits=self.limits
+        self._pinned: ModelServices | None = None
+        self.models = ModelChanges(
+            self.database,
+            lambda source: identity_of(load_model(source), source),
+            max_attempts=settings.job_max_attempts,
         )
+
+    # --- what is bound to a model: of the one in use now, or of the one a request began with -----
+
+    @property
+    def model(self) -> ModelServices:
+        return self._pinned or self.follower.current
+
+    @property
+    def encoder(self) -> EncoderHandle:
+        return self.model.encoder
+
+    @property
+    def texts(self) -> TextEmbedder:
+        return self.model.texts
+
+    @property
+    def index(self) -> Projection | SharedProjection:
+        return self.model.index
+
+    @property
+    def search(self) -> SearchService:
+        return self.model.search
+
+    @property
+    def tagging(self) -> TaggingService:
+        return self.model.tagging
+
+    @property
+    def stored_tags(self) -> StoredTagService:
+        return self.model.stored_tags
+
+    @property
+    def distributions(self) -> DistributionService:
+        return self.model.distributions
+
+    @property
+    def vocabularies(self) -> VocabularyService:
+        return self.model.vocabularies
+
+    @property
+    def exchange(self) -> ExchangeService:
+        return self.model.exchange
+
+    def pinned(self) -> Services:
+        """The same services, bound to the model in use now for as long as this object is used."""
+        view = copy.copy(self)
+        view._pinned = self.model
+        return view
 
     def _build_library_services(self, settings: Settings) -> None:
         self.tracks = TrackService(self.database, self.blobs)
@@ -123,40 +174,8 @@ class Services:
             max_bytes=settings.max_upload_bytes,
             max_attempts=settings.job_max_attempts,
         )
-        self.index = open_projection(settings, self.database, self.encoder)
-        self.search = SearchService(self.database, self.index, self.texts, self.encoder)
-        self._build_tag_services(settings)
-        tagger = TrackTagger(self.database, self.encoder, self.model_thread)
-        retag = RetagLibrary(self.database, tagger, max_attempts=settings.job_max_attempts)
-        self.worker = Worker(
-            self.queue,
-            EmbedTrack(
-                self.database,
-                self.blobs,
-                self.encoder,
-                self.clips,
-                tagger,
-                max_track_s=settings.max_track_s,
-                limits=self.limits,
-            ),
-            self.encoder,
-            library_jobs={TAG: retag},
-            poll_s=settings.job_poll_s,
-            on_published=self.index.wake,
-        )
+        self.worker = Worker(self.queue, self.follower.desks, poll_s=settings.job_poll_s)
         self._build_import_services(settings)
-
-    def _build_tag_services(self, settings: Settings) -> None:
-        self.tagging = TaggingService(self.database, self.texts, self.encoder)
-        self.stored_tags = StoredTagService(self.database, self.encoder)
-        self.distributions = DistributionService(self.database, self.tagging, self.encoder)
-        self.vocabularies = VocabularyService(
-            self.database,
-            self.tagging,
-            self.stored_tags,
-            self.encoder,
-            max_attempts=settings.job_max_attempts,
-        )
 
     def _build_import_services(self, settings: Settings) -> None:
         folders = AllowedFolders(settings.import_folders)
@@ -174,15 +193,12 @@ class Services:
             poll_s=settings.job_poll_s,
             on_stored=self.worker.wake,
         )
-        self.exchange = ExchangeService(
-            self.database, self.encoder, max_attempts=settings.job_max_attempts
-        )
         self.webhooks = WebhookSender(self.database, webhooks, poll_s=settings.job_poll_s)
 
     async def embed_upload(self, pending: PendingBlob) -> UnstoredClip:
         """What the model makes of a received file that is not kept; raises DecodeError."""
         await asyncio.to_thread(pending.finish)
-        return await self.unstored.embed(pending.path)
+        return await self.model.unstored.embed(pending.path)
 
     def _tell_batch(self, batch: Batch) -> None:
         for listener in self.batch_listeners:
@@ -190,8 +206,7 @@ class Services:
 
     def start(self) -> None:
         """Begin to load the model, and start the index, the worker and the demo library."""
-        self.encoder.start()
-        self.index.start()
+        self.follower.start(searches=True)
         if self.settings.worker == "thread":
             self.worker.start()
             self.start_batches()
@@ -218,9 +233,7 @@ class Services:
         self.worker.stop()
         if self._housekeeping is not None:
             self._housekeeping.join()
-        self.index.stop()
-        self.unstored.close()
-        self.model_thread.close()
+        self.follower.stop()
         self.database.dispose()
 
     def _keep_house(self) -> None:
@@ -247,19 +260,26 @@ class Services:
             log.exception("old entries of the audit log were not removed; trying again later")
 
 
-def build_services(settings: Settings, load_encoder: LoadEncoder | None = None) -> Services:
-    """The services as the settings want them; tests pass an encoder of their own."""
-    return Services(settings, load_encoder or bundle_loader(settings))
+def build_services(
+    settings: Settings,
+    load_encoder: Callable[[], MusicTextEncoder] | None = None,
+    *,
+    load_model: LoadModel | None = None,
+) -> Services:
+    """The services as the settings want them; tests pass an encoder, or a loader, of their own."""
+    if load_encoder is not None:
+        return Services(settings, lambda _source: load_encoder())
+    return Services(settings, load_model or bundle_loader(settings))
 
 
-def bundle_loader(settings: Settings) -> LoadEncoder:
-    """Loads the bundle that the settings name, when called."""
+def bundle_loader(settings: Settings) -> LoadModel:
+    """Loads the bundle of a name or folder, as the settings say how."""
 
-    def load() -> MusicTextEncoder:
+    def load(source: str | None) -> MusicTextEncoder:
         import models
 
         return models.load_bundle(
-            settings.model,
+            source,
             device=settings.device,
             runtime=settings.runtime,
             precision=settings.precision,

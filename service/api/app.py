@@ -81,7 +81,7 @@ def create_app(settings: Settings, services: Services, *, web_dir: Path = WEB_DI
         redirect_slashes=False,
     )
     metrics = Metrics(services)
-    watcher = ChangeWatcher(services.database, services.index.wake)
+    watcher = ChangeWatcher(services.database, lambda: services.index.wake())
     app.state.services = services
     app.state.metrics = metrics
     app.state.events = EventHub(watcher.look, watcher.hello)

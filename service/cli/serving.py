@@ -77,7 +77,8 @@ def worker() -> None:
 
 def _work(services: Services) -> None:
     try:
-        services.encoder.start().result()
+        services.follower.start(searches=False)
+        services.encoder.wait()
     except Exception as error:
         raise CliError(f"the model cannot be loaded: {error}") from error
     services.start_batches()
@@ -85,7 +86,7 @@ def _work(services: Services) -> None:
         services.worker.run()
     finally:
         services.stop_batches()
-        services.model_thread.close()
+        services.follower.stop()
         services.database.dispose()
 
 

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from service.database.engine import Database
 from service.database.tables import Track
 from service.database.track_tags import TrackTag
 from service.keywords.document import FIELD_POINTS, Document, document_of
+from service.switching.registry import active_model_id
 
 COLUMNS = (*FIELD_POINTS, "whole")
 LETTERS = dict(zip(COLUMNS, "talgkfw", strict=True))
@@ -119,8 +120,12 @@ def read_documents(
         query = query.with_for_update(key_share=True)
     rows = session.execute(query).all()
     labels: dict[int, set[str]] = {}
+    # While the library changes to another model a track has the tags of both.
+    active = active_model_id()
     tags = select(TrackTag.track_pk, TrackTag.label).where(
-        TrackTag.track_pk.in_(pks), TrackTag.assigned
+        TrackTag.track_pk.in_(pks),
+        TrackTag.assigned,
+        or_(active.is_(None), TrackTag.model_id == active),
     )
     for track_pk, label in session.execute(tags):
         labels.setdefault(track_pk, set()).add(label)

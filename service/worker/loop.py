@@ -11,7 +11,9 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.audio.errors import DecodeError
@@ -25,6 +27,7 @@ from service.worker.lease import LeaseKeeper
 logger = logging.getLogger(__name__)
 
 _AFTER_ERROR_S = 5.0
+_BACKFILL_EVERY_S = 5.0
 _NO_MODEL, _ENDED = "ended: the model could not be loaded", "ended"
 
 
@@ -44,27 +47,41 @@ class LibraryJob(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What the jobs of one model are done with."""
+
+    encoder: EncoderHandle
+    embed: EmbedTrack
+    library_jobs: Mapping[str, LibraryJob] = field(default_factory=dict)
+    on_published: Callable[[], None] = lambda: None
+
+    @property
+    def model_id(self) -> str:
+        """Waits for the model; raises what loading it raised."""
+        return self.encoder.wait().model_id
+
+
 class Worker:
-    """Runs jobs for the model that its process has loaded."""
+    """Runs jobs for the models that its process has loaded.
+
+    `desks()` gives them in order: a job of a later one is taken only while the earlier ones have
+    nothing to do.
+    """
 
     def __init__(
         self,
         queue: JobQueue,
-        embed: EmbedTrack,
-        encoder: EncoderHandle,
+        desks: Callable[[], Sequence[Desk]],
         *,
-        library_jobs: Mapping[str, LibraryJob] | None = None,
         poll_s: float = 1.0,
         owner: str | None = None,
-        on_published: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
-        self._embed = embed
-        self._encoder = encoder
-        self._library_jobs = dict(library_jobs or {})
+        self._desks = desks
         self._poll_s = poll_s
         self.owner = owner or _owner_name()
-        self._on_published = on_published
+        self._backfilled: dict[str, float] = {}
         self._failure: str | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -107,13 +124,11 @@ class Worker:
 
     def run(self) -> None:
         """Work until asked to stop; raises what loading the model raised."""
-        model_id = self._encoder.wait().model_id
-        backfilled = False
+        _ = [desk.model_id for desk in self._desks()]
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                backfilled = backfilled or self._backfill(model_id)
-                busy = self.run_once(model_id)
+                busy = any(self._work_at(desk) for desk in self._desks())
             except Exception:
                 logger.exception("the worker could not look for jobs; trying again shortly")
                 self._stop.wait(_AFTER_ERROR_S)
@@ -121,27 +136,45 @@ class Worker:
             if not busy:
                 self._wake.wait(self._poll_s)
 
-    def _backfill(self, model_id: str) -> bool:
-        """Queue what this model has not embedded yet, as after a change of model."""
+    def _work_at(self, desk: Desk) -> bool:
+        """Do one job of this desk; queue what its model has not embedded where it has none."""
+        model_id = desk.model_id
+        if model_id not in self._backfilled:
+            self._backfill(desk, model_id)
+        if self._take_one(desk, model_id):
+            return True
+        # Again and again: while the model changes, uploads name the one that was in use.
+        if time.monotonic() - self._backfilled[model_id] >= _BACKFILL_EVERY_S:
+            return self._backfill(desk, model_id) > 0
+        return False
+
+    def _backfill(self, desk: Desk, model_id: str) -> int:
+        """Queue what this model has not embedded yet, as after a change of model; how many."""
         queued = self._queue.enqueue_missing(model_id)
         if queued:
             logger.info("queued %d tracks that model %s has not embedded yet", queued, model_id)
-        for kind, job in self._library_jobs.items():
-            if job.want_if_outdated(model_id):
-                logger.info("queued a job of kind %s for the whole library", kind)
-        return True
+        if model_id not in self._backfilled:
+            for kind, job in desk.library_jobs.items():
+                if job.want_if_outdated(model_id):
+                    logger.info("queued a job of kind %s for the whole library", kind)
+        self._backfilled[model_id] = time.monotonic()
+        return queued
 
     def run_once(self, model_id: str) -> bool:
-        """Do one job if there is one; False when the queue was empty."""
+        """Do one job of this model if there is one; False when the queue was empty."""
+        desk = next(desk for desk in self._desks() if desk.model_id == model_id)
+        return self._take_one(desk, model_id)
+
+    def _take_one(self, desk: Desk, model_id: str) -> bool:
         claim = self._queue.claim(self.owner, model_id)
         if claim is None:
             return False
         logger.info("job %s: try %d", claim.job_id, claim.attempt)
         with LeaseKeeper(self._queue, claim) as keeper:
-            self._run_claim(claim, keeper)
+            self._run_claim(desk, claim, keeper)
         return True
 
-    def _run_claim(self, claim: Claim | LibraryClaim, keeper: LeaseKeeper) -> None:
+    def _run_claim(self, desk: Desk, claim: Claim | LibraryClaim, keeper: LeaseKeeper) -> None:
         def check(progress: float) -> None:
             keeper.note(progress)
             if keeper.lost:
@@ -151,11 +184,11 @@ class Worker:
 
         try:
             if isinstance(claim, Claim):
-                seq = self._embed.run(claim, check)
-                self._on_published()
+                seq = desk.embed.run(claim, check)
+                desk.on_published()
                 logger.info("job %s: done, change %d", claim.job_id, seq)
             else:
-                self._library_jobs[claim.kind].run(claim, check)
+                desk.library_jobs[claim.kind].run(claim, check)
                 logger.info("job %s (%s): done", claim.job_id, claim.kind)
         except LeaseLost:
             logger.info("job %s: cancelled or taken over; nothing written", claim.job_id)
@@ -184,7 +217,7 @@ class Worker:
         try:
             self.run()
         except Exception:
-            no_model = self._encoder.state is EncoderState.FAILED
+            no_model = self._desks()[0].encoder.state is EncoderState.FAILED
             self._failure = _NO_MODEL if no_model else _ENDED
             logger.exception("the worker ended")
 

@@ -24,7 +24,7 @@ from service.jobs.service import JobService
 from service.tagging.retag import TAG, RetagLibrary
 from service.tagging.tagger import TrackTagger
 from service.tracks.service import TrackService
-from service.worker.loop import Worker
+from service.worker.loop import Desk, Worker
 from tests.support.audio import write_audio
 from tests.support.encoder import SAMPLE_RATE_HZ, FakeEncoder, tone
 
@@ -72,9 +72,8 @@ class Library:
             max_track_s=max_track_s,
             limits=LIMITS,
         )
-        self.worker = Worker(
-            self.queue, self.embed, self.encoder, library_jobs={TAG: self.retag}, poll_s=0.05
-        )
+        self.desk = Desk(self.encoder, self.embed, {TAG: self.retag})
+        self.worker = Worker(self.queue, lambda: [self.desk], poll_s=0.05)
 
     def close(self) -> None:
         self.worker.stop()

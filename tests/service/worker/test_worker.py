@@ -113,7 +113,7 @@ def test_tracks_of_another_model_are_embedded_at_the_start(library: Library) -> 
 
 def test_workers_at_once_do_each_job_once(library: Library) -> None:
     tracks = [library.upload_tone(100.0 + n, 1.0).track for n in range(6)]
-    workers = [Worker(library.queue, library.embed, library.encoder, poll_s=0.05) for _ in range(3)]
+    workers = [Worker(library.queue, lambda: [library.desk], poll_s=0.05) for _ in range(3)]
     for worker in workers:
         worker.start()
     wait_for(lambda: all(library.track(track.id).state == "ready" for track in tracks))
