@@ -93,7 +93,7 @@ def passes(wanted: Mapping[str, Any], row: Row) -> bool:
         return any(passes(child, row) for child in wanted["or"])
     if "not" in wanted:
         return not passes(wanted["not"], row)
-    values = _values(wanted["field"], row)
+    values = values_of(wanted["field"], row)
     if "exists" in wanted:
         return bool(values) is wanted["exists"]
     if "eq" in wanted:
@@ -105,7 +105,7 @@ def passes(wanted: Mapping[str, Any], row: Row) -> bool:
     return any(_inside(value, wanted["range"]) for value in values)
 
 
-def _values(name: str, row: Row) -> list[Any]:
+def values_of(name: str, row: Row) -> list[Any]:
     if name.startswith("extra."):
         value = row.extra.get(name.removeprefix("extra."))
         elements = value if isinstance(value, list) else [value]
