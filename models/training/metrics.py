@@ -95,17 +95,28 @@ def retrieval_scores(ranks: NDArray[np.int64], ks: Sequence[int] = (1, 5, 10)) -
 
 
 def chance_of_recall(relevant: Bools, k: int) -> float:
-    """Return how often a random order has a relevant item [Q, N] among the first k, over queries.
-
-    Exact: one minus the chance that none of a query's R relevant items falls among them.
-    """
+    """Return how often a random order has a relevant item [Q, N] among the first k."""
     items = relevant.shape[1]
-    first = min(k, items)
-    missed = [
-        np.prod([max(items - right - i, 0) / (items - i) for i in range(first)])
-        for right in relevant.sum(axis=1)
-    ]
-    return float(1 - np.mean(missed))
+    return float(np.mean([chance_of_recall_of(int(r), items, k) for r in relevant.sum(axis=1)]))
+
+
+def chance_of_recall_of(right: int, items: int, k: int) -> float:
+    """Return how often a random order has one of `right` items among the first k; exact."""
+    return float(1 - _missed_so_far(right, items)[min(k, items)])
+
+
+def chance_of_reciprocal_rank(right: int, items: int) -> float:
+    """Return the mean reciprocal rank of the first of `right` items in a random order; exact."""
+    missed = _missed_so_far(right, items)
+    first_here = missed[:-1] - missed[1:]
+    return float((first_here / np.arange(1, items + 1)).sum())
+
+
+def _missed_so_far(right: int, items: int) -> NDArray[np.float64]:
+    """The chance that none of `right` items is among the first k, for k = 0..items."""
+    left = items - np.arange(items)
+    missed: NDArray[np.float64] = np.cumprod(np.maximum(left - right, 0) / left)
+    return np.concatenate([[1.0], missed])
 
 
 def bootstrap(

@@ -10,7 +10,17 @@ from rich.markup import escape
 
 from muquery.version import __version__
 from service.access.policy import UnsafeBind
-from service.cli import asking, imports, library, operation, serving
+from service.cli import (
+    asking,
+    browsing,
+    imports,
+    library,
+    operation,
+    quality,
+    serving,
+    tagging,
+    vocabularies,
+)
 from service.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, CliError, error_console
 from service.errors import MuqueryError
 
@@ -44,7 +54,7 @@ def build_program() -> typer.Typer:
         rich_markup_mode=None,
     )
     program.callback()(_version_option)
-    for commands in (serving, library, imports, asking, operation):
+    for commands in (serving, library, browsing, imports, asking, tagging, vocabularies, operation):
         commands.register(program)
     _mount_training(program)
     return program
@@ -65,16 +75,22 @@ def _version_option(
 
 
 def _mount_training(program: typer.Typer) -> None:
-    if importlib.util.find_spec("torch") is None:
-        anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-        for name in ("train", "evaluate"):
-            program.command(name, context_settings=anything)(_without_training)
-        return
-    from models.training.cli import train_app
     from models.training.evaluation.cli import evaluate_app
 
+    # A copy, because the judging of a library is this world's and the rest is the models'.
+    evaluate = typer.Typer(help=evaluate_app.info.help, no_args_is_help=True, rich_markup_mode=None)
+    quality.register(evaluate)
+    program.add_typer(evaluate, name="evaluate")
+    if importlib.util.find_spec("torch") is None:
+        anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+        program.command("train", context_settings=anything)(_without_training)
+        for command in evaluate_app.registered_commands:
+            evaluate.command(command.name, context_settings=anything)(_without_training)
+        return
+    from models.training.cli import train_app
+
     program.add_typer(train_app, name="train")
-    program.add_typer(evaluate_app, name="evaluate")
+    evaluate.registered_commands += evaluate_app.registered_commands
 
 
 def _without_training() -> None:

@@ -10,6 +10,8 @@ import pytest
 from models.training.metrics import (
     average_precision,
     bootstrap,
+    chance_of_recall_of,
+    chance_of_reciprocal_rank,
     macro,
     r_precision,
     retrieval_ranks,
@@ -80,3 +82,14 @@ def test_bootstrap_resamples_groups_not_items() -> None:
     assert grouped.value == single.value == 1.5
     # Four independent values, not two hundred: the interval must be several times as wide.
     assert grouped.high - grouped.low > 4 * (single.high - single.low)
+
+
+@pytest.mark.parametrize(("right", "items"), [(1, 7), (3, 8), (8, 8)])
+def test_chance_is_that_of_every_order(right: int, items: int) -> None:
+    firsts = [min(order.index(r) for r in range(right)) + 1
+              for order in itertools.permutations(range(items), items)]  # fmt: skip
+    for k in (1, 3, 20):
+        expected = np.mean([first <= k for first in firsts])
+        assert chance_of_recall_of(right, items, k) == pytest.approx(expected)
+    expected = np.mean([1 / first for first in firsts])
+    assert chance_of_reciprocal_rank(right, items) == pytest.approx(expected)

@@ -28,7 +28,7 @@ from models.training.evaluation.ranking import (
 from models.training.evaluation.reliability import Reliability, measure_reliability
 from models.training.evaluation.robustness import Robustness, measure_robustness
 from models.training.evaluation.scorers import BundleScorer, Scorer, embed_tracks
-from models.training.evaluation.sets import EvaluationSets, read_sets
+from models.training.evaluation.sets import COLLECTION, EvaluationSets, read_sets
 from models.training.evaluation.teacher_scores import missing_for_teacher, open_teacher
 from models.training.manifest import ManifestEntry
 
@@ -36,7 +36,6 @@ LABELLED = ("e1", "labelled_dev", "labelled_test", "labelled_test_common", "labe
 RENDERS = ("renders_styles", "renders_font")
 TEMPO_PROMPTS = (*PROMPTS, "{label} tempo")
 MODE_PROMPTS = ("{label} key", "music in a {label} key")
-HELD_OUT_COLLECTION = "unknown-horizons"
 ROBUSTNESS_CLIPS = 50
 _LEAST_CLIP_S = 10.0
 
@@ -213,8 +212,7 @@ def _neighbours(
     bundle: BundleScorer, found: EvaluationSets, demo: Sequence[ManifestEntry]
 ) -> list[Neighbours]:
     queries = read_queries()
-    held = [e for e in found.get("real") if e.source.startswith(f"{HELD_OUT_COLLECTION} ")]
-    collections = {"demo library": demo, HELD_OUT_COLLECTION: held}
+    collections = {"demo library": demo, COLLECTION: found.get("real")}
     return [
         neighbours
         for name, entries in collections.items()

@@ -2,6 +2,7 @@
 
 The difference is bootstrapped in pairs: both are worked out on the same drawn tracks, since the
 tracks vary more than the systems do.
+Legend: D draws, N items.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.training.evaluation.weighted import Counts, Values
 from models.training.metrics import Interval
 
-Items = NDArray[np.int64]
-Statistic = Callable[[Items], float]
+# From how often each item was drawn [D, N] to a figure of every draw [D], NaN where undefined.
+Statistic = Callable[[Counts], Values]
 
 DRAWS = 1000
 
@@ -33,43 +34,39 @@ class Comparison:
 
 
 def compare(
-    bundle: Statistic,
-    teacher: Statistic | None,
+    statistics: Sequence[Statistic],
     groups: Sequence[str],
     chance: float,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
-    """Bootstrap statistics of item indices over groups of items, both on the same draws.
+    """Bootstrap one or two systems' statistics over groups of items, on the same draws.
 
-    Draws in which a statistic is undefined (NaN) are left out of its interval.
+    Draws in which a statistic is undefined are left out of its interval.
     """
-    names = sorted(set(groups))
-    members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
-    rng = np.random.default_rng(seed)
-    statistics = [bundle] if teacher is None else [bundle, teacher]
-    drawn = np.empty((draws, len(statistics)))
-    for draw in range(draws):
-        items = np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))])
-        drawn[draw] = [statistic(items) for statistic in statistics]
-    everything = np.arange(len(groups))
-    values = [statistic(everything) for statistic in statistics]
-    own = _interval(values[0], drawn[:, 0], chance)
-    if teacher is None:
+    counts = draw_counts(groups, draws, seed)
+    everything = np.ones((1, len(groups)), dtype=np.int64)
+    values = [float(statistic(everything)[0]) for statistic in statistics]
+    drawn = [statistic(counts) for statistic in statistics]
+    own = _interval(values[0], drawn[0], chance)
+    if len(statistics) == 1:
         return Comparison(own)
     return Comparison(
         own,
-        _interval(values[1], drawn[:, 1], chance),
-        _interval(values[0] - values[1], drawn[:, 0] - drawn[:, 1], 0.0),
+        _interval(values[1], drawn[1], chance),
+        _interval(values[0] - values[1], drawn[0] - drawn[1], 0.0),
     )
 
 
-def first_two(statistics: Sequence[Statistic]) -> tuple[Statistic, Statistic | None]:
-    """The bundle's statistic, and the teacher's where there is one."""
-    return statistics[0], (statistics[1] if len(statistics) > 1 else None)
+def draw_counts(groups: Sequence[str], draws: int, seed: int) -> Counts:
+    """How often each item is drawn [D, N] when whole groups are, with replacement."""
+    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    picked = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    return np.asarray(picked[:, group_of], dtype=np.int64)
 
 
-def _interval(value: float, drawn: NDArray[np.float64], chance: float) -> Interval:
+def _interval(value: float, drawn: Values, chance: float) -> Interval:
     defined = drawn[~np.isnan(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
     return Interval(value, float(low), float(high), chance)

@@ -11,12 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.training.evaluate import PROMPTS, list_labels
-from models.training.evaluation.compare import Comparison, Items, Statistic, compare, first_two
+from models.training.evaluation.compare import Comparison, Statistic, compare
 from models.training.evaluation.scorers import Scorer
+from models.training.evaluation.weighted import (
+    Counts,
+    Values,
+    weighted_average_precision,
+    weighted_r_precision,
+    weighted_roc_auc,
+)
 from models.training.manifest import ManifestEntry
-from models.training.metrics import Bools, Floats, average_precision, r_precision, roc_auc
+from models.training.metrics import Bools, Floats, average_precision, roc_auc
 
-Metric = Callable[[Floats, Bools], float]
+Metric = Callable[[Floats, Bools, Counts], Values]
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,9 @@ def judge_tags(
         tracks=len(judged),
         groups=len(set(groups)),
         measures=_tag_measures(systems, truth, known),
-        roc_auc_by_group=compare(*_macros(roc_auc, systems, truth, known), groups, 0.5),
+        roc_auc_by_group=compare(
+            [_macro(weighted_roc_auc, s, truth, known) for s in systems], groups, 0.5
+        ),
         labels=tuple(
             _label_line(label, truth[:, i], known[:, i], [scores[:, i] for scores in systems])
             for i, (_, label) in enumerate(labels)
@@ -99,30 +108,26 @@ def _tag_measures(systems: Sequence[Floats], truth: Bools, known: Bools) -> dict
     tracks = [str(i) for i in range(len(truth))]
     prevalence = float(np.mean([truth[k, c].mean() for c, k in enumerate(known.T)]))
     wanted = {
-        "roc_auc": (roc_auc, 0.5),
-        "pr_auc": (average_precision, prevalence),
-        "r_precision": (r_precision, prevalence),
+        "roc_auc": (weighted_roc_auc, 0.5),
+        "pr_auc": (weighted_average_precision, prevalence),
+        "r_precision": (weighted_r_precision, prevalence),
     }
     return {
-        name: compare(*_macros(metric, systems, truth, known), tracks, chance)
+        name: compare([_macro(metric, s, truth, known) for s in systems], tracks, chance)
         for name, (metric, chance) in wanted.items()
     }
 
 
-def _macros(
-    metric: Metric, systems: Sequence[Floats], truth: Bools, known: Bools
-) -> tuple[Statistic, Statistic | None]:
-    return first_two([_macro(metric, scores, truth, known) for scores in systems])
-
-
 def _macro(metric: Metric, scores: Floats, truth: Bools, known: Bools) -> Statistic:
-    columns = range(scores.shape[1])
-
-    def statistic(items: Items) -> float:
-        chosen = [items[known[items, c]] for c in columns]
-        values = [metric(scores[rows, c], truth[rows, c]) for c, rows in enumerate(chosen)]
-        defined = [value for value in values if not np.isnan(value)]
-        return float(np.mean(defined)) if defined else float("nan")
+    def statistic(counts: Counts) -> Values:
+        columns = [metric(scores[k, c], truth[k, c], counts[:, k]) for c, k in enumerate(known.T)]
+        values = np.stack(columns)
+        defined = ~np.isnan(values)
+        total = np.where(defined, values, 0.0).sum(axis=0)
+        mean: Values = np.where(
+            defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan
+        )
+        return mean
 
     return statistic
 

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.evaluation.compare import Comparison, Items, Statistic, compare, first_two
+from models.training.evaluation.compare import Comparison, Statistic, compare
 from models.training.evaluation.scorers import Scorer, score_texts
+from models.training.evaluation.weighted import Counts, Values, weighted_mean
 from models.training.manifest import ManifestEntry
-from models.training.metrics import Bools, Floats, chance_of_recall, retrieval_ranks
+from models.training.metrics import (
+    Bools,
+    Floats,
+    chance_of_recall_of,
+    chance_of_reciprocal_rank,
+    retrieval_ranks,
+)
 
-CHANCE_DRAWS = 200
 RECALLS = (1, 5, 10)
-Ranks = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -96,24 +101,41 @@ def list_lines(
     """Say of each query what became of it, from scores [Q, N] of one or two systems."""
     ranks = retrieval_ranks(own, truth)
     teacher_ranks = None if other is None else retrieval_ranks(other, truth)
-    by_chance = 1.0 / _chance_ranks(truth)
-    lines = []
-    for q, query in enumerate(queries):
-        one = truth[q : q + 1]
-        lines.append(
-            QueryLine(
-                query=query,
-                right=int(one.sum()),
-                answers=truth.shape[1],
-                rank=int(ranks[q]),
-                teacher_rank=None if teacher_ranks is None else int(teacher_ranks[q]),
-                best_right=answers[int(np.where(truth[q], own[q], -np.inf).argmax())],
-                first=answers[int(own[q].argmax())],
-                chance_recall={k: chance_of_recall(one, k) for k in RECALLS},
-                chance_mrr=float(by_chance[:, q].mean()),
-            )
+    return [
+        line_of(
+            query,
+            int(truth[q].sum()),
+            len(answers),
+            int(ranks[q]),
+            answers[int(np.where(truth[q], own[q], -np.inf).argmax())],
+            answers[int(own[q].argmax())],
+            None if teacher_ranks is None else int(teacher_ranks[q]),
         )
-    return lines
+        for q, query in enumerate(queries)
+    ]
+
+
+def line_of(
+    query: str,
+    right: int,
+    answers: int,
+    rank: int,
+    best_right: str,
+    first: str,
+    teacher_rank: int | None = None,
+) -> QueryLine:
+    """One query's line, with what a random order of so many answers would earn."""
+    return QueryLine(
+        query=query,
+        right=right,
+        answers=answers,
+        rank=rank,
+        teacher_rank=teacher_rank,
+        best_right=best_right,
+        first=first,
+        chance_recall={k: chance_of_recall_of(right, answers, k) for k in RECALLS},
+        chance_mrr=chance_of_reciprocal_rank(right, answers),
+    )
 
 
 def table_of(name: str, kind: str, lines: Sequence[QueryLine]) -> QueryTable:
@@ -125,14 +147,14 @@ def table_of(name: str, kind: str, lines: Sequence[QueryLine]) -> QueryTable:
     names = [str(i) for i in range(len(lines))]
     measures = {
         f"recall_{k}": compare(
-            *first_two([_mean(r <= k) for r in systems]),
+            [_mean(r <= k) for r in systems],
             names,
             float(np.mean([line.chance_recall[k] for line in lines])),
         )
         for k in RECALLS
     }
     measures["mrr"] = compare(
-        *first_two([_mean(1.0 / r) for r in systems]),
+        [_mean(1.0 / r) for r in systems],
         names,
         float(np.mean([line.chance_mrr for line in lines])),
     )
@@ -147,14 +169,7 @@ def table_of(name: str, kind: str, lines: Sequence[QueryLine]) -> QueryTable:
 
 
 def _mean(values: NDArray[np.generic]) -> Statistic:
-    numbers = values.astype(np.float64)
-
-    def statistic(items: Items) -> float:
-        return float(numbers[items].mean())
+    def statistic(counts: Counts) -> Values:
+        return weighted_mean(values, counts)
 
     return statistic
-
-
-def _chance_ranks(truth: Bools) -> Ranks:
-    draws = np.random.default_rng(0).random((CHANCE_DRAWS, *truth.shape))
-    return np.stack([retrieval_ranks(draw, truth) for draw in draws])

@@ -10,6 +10,8 @@ from models.training.manifest import ManifestEntry, read_manifest
 
 # From `muquery train corpus build`, and from `muquery evaluate fetch`.
 BUILT = ("e1", "e2", "e3", "real", "renders_styles", "renders_font")
+# Of all held-out recordings, those of one package are enough to read what is found among them.
+COLLECTION = "unknown-horizons"
 FETCHED = ("labelled_dev", "labelled_test", "generated")
 
 
@@ -46,6 +48,9 @@ def read_sets(corpus: Path, model_id: str, with_test: bool) -> EvaluationSets:
         name: tuple(entry for entry in entries if entry.id not in trained_on)
         for name, entries in found.items()
     }
+    sets["real"] = tuple(
+        entry for entry in sets.get("real", ()) if entry.source.startswith(f"{COLLECTION} ")
+    )
     labelled = (*sets.get("labelled_dev", ()), *sets.get("labelled_test", ()))
     if with_test and labelled:
         sets["labelled"] = labelled
