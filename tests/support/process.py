@@ -93,7 +93,9 @@ def serving(
     try:
         url = eventually(lambda: _address(process, output), START_S)
         server = Server(process, url, output)
-        eventually(lambda: httpx.get(f"{server.api}/health/ready").is_success, START_S)
+        eventually(
+            lambda: httpx.get(f"{server.api}/health/ready", timeout=START_S).is_success, START_S
+        )
         yield server
     finally:
         if process.poll() is None:
