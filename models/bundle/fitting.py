@@ -18,9 +18,9 @@ from models.bundle.encoder import BundleEncoder
 from models.bundle.onnx_towers import OnnxTowers
 from models.interface import TrackEmbedding
 from models.relevance import relevance_scale
+from models.training.data import MelSource
 from models.training.decode import decode_mono
 from models.training.manifest import ManifestEntry
-from models.training.mel_cache import MelCache
 
 Vectors = NDArray[np.float32]
 
@@ -41,7 +41,7 @@ class LabelledTrack:
 def reference_vectors(
     towers: OnnxTowers,
     entries: Sequence[ManifestEntry],
-    cache: MelCache,
+    cache: MelSource,
     *,
     clip_s: float,
     limit: int = 3000,

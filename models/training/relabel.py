@@ -28,6 +28,7 @@ from models.training.augment import FRAME_RATE_HZ
 from models.training.data import (
     CropBatches,
     DataConfig,
+    MelSource,
     TrainingData,
     held_out_entries,
     middle_crops,
@@ -35,7 +36,6 @@ from models.training.data import (
 )
 from models.training.labels import LabelSettings, LabelWriter
 from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit, pick_device
-from models.training.mel_cache import MelCache
 from models.training.mel_rvq import code_counts, code_use, replace_unused_codes
 from models.training.muq import load_muq
 from models.training.plots import plot_code_use
@@ -148,7 +148,7 @@ def label_corpus(
 
 
 def label_track(
-    muq: MuQ, rvq: MelRVQ, cache: MelCache, sha256: str, layer_index: int, segment_frames: int
+    muq: MuQ, rvq: MelRVQ, cache: MelSource, sha256: str, layer_index: int, segment_frames: int
 ) -> Tensor:
     """Return a track's codes [S, Q], from consecutive segments; the last one may be short."""
     fold = muq.config.frames_per_token
