@@ -35,10 +35,10 @@ _LEAST_SCALE = 1.0
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How a run is driven; none of it changes what an update computes, except `precision`.
+    """How a run is driven; only `precision` and the seed change what one process computes.
 
-    With several processes `sync_batch_norm` makes batch norms see the global batch, and `shard`
-    splits the layers' weights over them.
+    With several, `sync_batch_norm` makes batch norms see the global batch, and `shard` splits the
+    layers' weights over the processes.
     """
 
     seed: int = 1337
