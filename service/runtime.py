@@ -41,13 +41,15 @@ from service.jobs.service import JobService
 from service.keys import KeyService
 from service.search.service import SearchService
 from service.search.unstored import UnstoredClip
-from service.serving.first import FirstModel, LoadModel, identity_of
+from service.serving.first import FirstModel, LoadModel, identity_of, source_of
 from service.serving.follower import ModelFollower
 from service.serving.model import Ground, ModelServices
 from service.settings import Settings
+from service.switching.registry import ModelIdentity
 from service.switching.service import ModelChanges
 from service.tagging.distribution import DistributionService
 from service.tagging.service import TaggingService
+from service.tagging.store import offer_standard
 from service.tagging.stored import StoredTagService
 from service.tagging.vocabularies import VocabularyService
 from service.tracks.blob_owners import collect_orphans
@@ -63,11 +65,15 @@ PROBES_AT_ONCE = 4
 
 AUDIT_PRUNED_EVERY_S = 3600.0
 
+Identify = Callable[[str | None], ModelIdentity | None]
+
 
 class Services:
     """Everything that endpoints, workers and commands use; built once per process."""
 
-    def __init__(self, settings: Settings, load_model: LoadModel) -> None:
+    def __init__(
+        self, settings: Settings, load_model: LoadModel, identify: Identify = lambda _: None
+    ) -> None:
         self.settings = settings
         self.database = Database(settings.resolved_database_url)
         self.blobs = open_blob_store(settings)
@@ -81,7 +87,7 @@ class Services:
         self.batch_listeners: list[Callable[[Batch], None]] = []
         self._stopping = threading.Event()
         self._housekeeping: threading.Thread | None = None
-        self._build_models(settings, load_model)
+        self._build_models(settings, load_model, identify)
         self._build_library_services(settings)
 
     def _build_access(self, settings: Settings) -> None:
@@ -90,7 +96,7 @@ class Services:
         self.keys = KeyService(self.database, guards_admin=self.access.asks_for_keys)
         self.audit = AuditLog(self.database)
 
-    def _build_models(self, settings: Settings, load_model: LoadModel) -> None:
+    def _build_models(self, settings: Settings, load_model: LoadModel, identify: Identify) -> None:
         ground = Ground(settings, self.database, self.blobs, self.limits)
 
         def make(load: Callable[[], MusicTextEncoder]) -> ModelServices:
@@ -106,7 +112,7 @@ class Services:
         self._pinned: ModelServices | None = None
         self.models = ModelChanges(
             self.database,
-            lambda source: identity_of(load_model(source), source),
+            lambda source: identify(source) or identity_of(load_model(source), source),
             max_attempts=settings.job_max_attempts,
         )
 
@@ -206,6 +212,7 @@ class Services:
 
     def start(self) -> None:
         """Begin to load the model, and start the index, the worker and the demo library."""
+        offer_standard(self.database)
         self.follower.start(searches=True)
         if self.settings.worker == "thread":
             self.worker.start()
@@ -269,7 +276,9 @@ def build_services(
     """The services as the settings want them; tests pass an encoder, or a loader, of their own."""
     if load_encoder is not None:
         return Services(settings, lambda _source: load_encoder())
-    return Services(settings, load_model or bundle_loader(settings))
+    if load_model is not None:
+        return Services(settings, load_model)
+    return Services(settings, bundle_loader(settings), lambda source: bundle_of(settings, source))
 
 
 def bundle_loader(settings: Settings) -> LoadModel:
@@ -288,6 +297,24 @@ def bundle_loader(settings: Settings) -> LoadModel:
         )
 
     return load
+
+
+def bundle_of(settings: Settings, source: str | None) -> ModelIdentity | None:
+    """Which model a bundle says it is; None for a folder that must be loaded to know.
+
+    Raises ModelError.
+    """
+    from models.bundle.disk import read_manifest
+    from models.bundle.loading import find_bundle_folder
+    from models.bundle.manifest import MANIFEST_FILE
+
+    folder = find_bundle_folder(source, store=model_store(settings))
+    if not (folder / MANIFEST_FILE).is_file():
+        return None
+    found = read_manifest(folder)
+    return ModelIdentity(
+        found.model_id, source_of(source), found.name, found.licence, found.embed_dim
+    )
 
 
 def model_store(settings: Settings) -> Path:

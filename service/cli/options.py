@@ -17,6 +17,10 @@ Url = Annotated[
     ),
 ]
 Key = Annotated[str | None, typer.Option(envvar="MUQUERY_KEY", help="A key of that service.")]
+FilterOption = Annotated[
+    str | None,
+    typer.Option("--filter", help='Only these tracks, as JSON: \'{"field":"genre","eq":"Jazz"}\'.'),
+]
 Limit = Annotated[int, typer.Option(min=1, max=100, help="How many to show.")]
 
 

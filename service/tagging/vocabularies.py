@@ -15,7 +15,6 @@ from service.tagging.store import (
     get_vocabulary,
     list_versions,
     list_vocabularies,
-    offer_standard,
     save_vocabulary,
 )
 from service.tagging.stored import StoredTagService
@@ -61,13 +60,11 @@ class VocabularyService:
 
     def list_vocabularies(self) -> list[StoredVocabulary]:
         """The current version of each, by name."""
-        offer_standard(self._database)
         with self._database.read() as session:
             return list_vocabularies(session)
 
     def get_vocabulary(self, name: str, version: int | None = None) -> VocabularyState:
         """A version, by default the current one; raises VocabularyNotFound."""
-        offer_standard(self._database)
         with self._database.read() as session:
             vocabulary = get_vocabulary(session, name, version)
             versions = list_versions(session, name)
@@ -93,7 +90,6 @@ class VocabularyService:
         self, name: str, labels: LabelSet, description: str | None, make_default: bool
     ) -> SavedState:
         model_id = self._encoder.get().model_id
-        offer_standard(self._database)
         job_id = None
         with self._database.write() as session:
             saved = save_vocabulary(
