@@ -241,12 +241,12 @@ def mulan_small() -> MulanRecipe:
             embed_dim=256,
         ),
         data=DataConfig(
-            phases=(CropPhase(2050, 3.0, 128), CropPhase(2200, 10.0, 48)),
+            phases=(CropPhase(1550, 3.0, 128), CropPhase(1700, 10.0, 48)),
             augment=AugmentConfig(gain_db=20.0, tilt_db=4.0),
             duration_power=0.7,
         ),
         optimiser=OptimiserConfig(
-            peak_lr=1e-3, updates=2200, warmup_updates=60, decay="cosine",
+            peak_lr=1e-3, updates=1700, warmup_updates=60, decay="cosine",
             betas=(0.9, 0.98), weight_decay=0.02, clip_norm=1.0,
         ),
         loop=LoopConfig(precision="bf16", log_every=5, validate_every=100, save_every=20),
