@@ -10,7 +10,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from tests.support.process import environment, run_muquery, serving
-from tests.web.test_page import open_page, titles, until
+from tests.web.driving import open_page, titles, until
 
 pytestmark = pytest.mark.browser
 

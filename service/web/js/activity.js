@@ -1,66 +1,120 @@
-// Jobs: what is being analysed, what waits, what failed and why.
+// What is being analysed: batches with the time that they still take, single jobs, failures with reasons.
 
-import { get, post } from "./api.js";
-import { el, replace } from "./dom.js";
+import { at, get, post } from "./api.js";
+import { batchSection } from "./batches.js";
+import { button, el, icon, replace } from "./dom.js";
+import { dateTime } from "./format.js";
+import { trackAddress } from "./hit.js";
+import { blank, broken, ghosts } from "./states.js";
 import { strings } from "./strings.js";
 
 const OPEN = ["running", "queued", "failed"];
+const PAGE = 50;
 
-export function showActivity(main, { reportError }) {
+export function showActivity(main, tools) {
   const list = el("ul", { class: "jobs" });
   const status = el("p", { class: "status" });
-  replace(main, el("h1", {}, strings.activity), status, list);
-  const nodes = new Map();
+  const nothing = el("div", {});
+  const foot = el("div", { class: "more" });
+  const retryAll = button({ hidden: true, onclick: retryFailed }, icon("retry"), strings.activity.retryAll);
+  const head = el("div", { class: "section-head", hidden: true }, el("h2", {}, strings.activity.jobs), retryAll);
+  const batches = batchSection(tools, () => drawStatus());
+  main.replaceChildren(el("h1", {}, strings.activity.heading), batches.node,
+    head, status, list, foot, nothing);
+  const jobs = new Map();
+  let counts = {};
 
-  function draw(job) {
-    const node = el("li", { class: `job ${job.state}` },
+  const jobName = (job) => job.track_title || strings.jobKind[job.kind] || strings.untitled;
+
+  function row(job) {
+    return el("li", { class: `job ${job.state}` },
       el("div", { class: "job-what" },
-        el("strong", {}, job.track_title || strings.untitled),
+        job.track_id ? el("a", { href: trackAddress(job.track_id) }, el("strong", {}, jobName(job))) : el("strong", {}, jobName(job)),
         el("span", { class: `state ${job.state}` }, strings.jobState[job.state]),
-        job.error_message ? el("p", { class: "hint" }, job.error_message) : null),
-      job.state === "running" ? el("progress", { max: 1, value: job.progress, "aria-label": job.track_title }) : null,
-      job.state === "failed" ? button(strings.retry, () => post(`/jobs/${job.id}/retry`)) : null,
-      job.state === "queued" || job.state === "running"
-        ? button(strings.cancel, () => post(`/jobs/${job.id}/cancel`)) : null);
-    if (nodes.has(job.id)) nodes.get(job.id).replaceWith(node);
-    else list.append(node);
-    nodes.set(job.id, node);
+        el("p", { class: "hint" }, job.error_message
+          ? strings.activity.failedAfter(job.error_message, job.attempts)
+          : strings.activity.since(dateTime(job.started_at || job.created_at)))),
+      job.state === "running" ? el("progress", { max: 1, value: job.progress, "aria-label": jobName(job) }) : null,
+      job.state === "failed" ? act(strings.retry, job, "retry") : null,
+      job.state === "queued" || job.state === "running" ? act(strings.cancel, job, "cancel") : null);
   }
 
-  function button(label, act) {
-    return el("button", {
-      type: "button",
-      class: "button",
-      onclick: () => act().then(load).catch((failure) => reportError(failure)),
+  function act(label, job, name) {
+    return button({
+      "aria-label": `${label}: ${jobName(job)}`,
+      onclick: () => post(`${at("jobs", job.id)}/${name}`).then(take).catch((failure) => tools.reportError(failure)),
     }, label);
   }
 
-  async function load() {
+  function drawOne(job) {
+    const node = row(job);
+    const before = jobs.get(job.id);
+    if (before && before.contains(document.activeElement)) window.setTimeout(() => node.querySelector("button, a")?.focus());
+    if (before) before.replaceWith(node);
+    else list.append(node);
+    jobs.set(job.id, node);
+  }
+
+  function take(job) {
+    if (OPEN.includes(job.state)) drawOne(job);
+    else if (jobs.has(job.id)) {
+      jobs.get(job.id).remove();
+      jobs.delete(job.id);
+    }
+    drawStatus();
+  }
+
+  function drawStatus() {
+    const failed = list.querySelectorAll(".job.failed").length;
+    retryAll.hidden = failed < 2;
+    head.hidden = !jobs.size;
+    status.textContent = jobs.size ? strings.activity.counts(counts) : "";
+    replace(nothing, jobs.size || !batches.isEmpty() ? null : blank("check", strings.activity.empty, strings.activity.emptyHelp));
+  }
+
+  async function retryFailed() {
     try {
-      const pages = await Promise.all(OPEN.map((state) => get(`/jobs?state=${state}&limit=50`)));
-      nodes.clear();
-      list.replaceChildren();
-      for (const page of pages) page.items.forEach(draw);
-      status.textContent = nodes.size ? "" : strings.activityEmpty;
+      let page = await get(`/jobs?state=failed&limit=${PAGE}`);
+      while (page.items.length) {
+        for (const job of page.items) take(await post(`${at("jobs", job.id)}/retry`));
+        if (!page.next_cursor) return;
+        page = await get(`/jobs?state=failed&limit=${PAGE}`);
+      }
     } catch (failure) {
-      reportError(failure, load);
+      tools.reportError(failure);
     }
   }
 
-  load();
-  const onJob = (event) => {
-    const job = event.detail;
-    if (OPEN.includes(job.state)) draw(job);
-    else if (nodes.has(job.id)) {
-      nodes.get(job.id).remove();
-      nodes.delete(job.id);
+  async function load() {
+    if (!jobs.size) replace(nothing, ghosts(2, "row"));
+    try {
+      const pages = await Promise.all(OPEN.map((state) => get(`/jobs?state=${state}&limit=${PAGE}`)));
+      counts = pages[0].counts;
+      jobs.clear();
+      list.replaceChildren();
+      for (const page of pages) page.items.forEach(drawOne);
+      const hidden = pages.reduce((sum, page) => sum + page.total - page.items.length, 0);
+      replace(foot, hidden > 0 ? el("p", { class: "hint" }, strings.activity.hidden(hidden)) : null);
+      drawStatus();
+    } catch (failure) {
+      if (failure.status === 401 || failure.status === 503) tools.reportError(failure, load);
+      else replace(nothing, broken(failure, load));
     }
-    status.textContent = nodes.size ? "" : strings.activityEmpty;
+  }
+
+  const onJob = (event) => take(event.detail);
+  const again = () => {
+    load();
+    batches.load();
   };
   document.addEventListener("muquery:job", onJob);
-  document.addEventListener("muquery:reconnected", load);
-  return () => {
-    document.removeEventListener("muquery:job", onJob);
-    document.removeEventListener("muquery:reconnected", load);
+  document.addEventListener("muquery:reconnected", again);
+  again();
+  return {
+    close() {
+      batches.close();
+      document.removeEventListener("muquery:job", onJob);
+      document.removeEventListener("muquery:reconnected", again);
+    },
   };
 }

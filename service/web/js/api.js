@@ -2,16 +2,15 @@
 
 import { strings } from "./strings.js";
 
-const BASE = "/api/v1";
+export const BASE = "/api/v1";
 const KEY_NAME = "muquery.key";
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 30000;
 
 export class ApiError extends Error {
-  constructor(status, code, message, retryAfterS) {
+  constructor(status, code, message, { details = {}, retryAfterS } = {}) {
     super(message);
     this.status = status;
     this.code = code;
+    this.details = details;
     this.retryAfterS = retryAfterS;
   }
 }
@@ -24,23 +23,26 @@ export function storeKey(key) {
   window.sessionStorage.setItem(KEY_NAME, key);
 }
 
-function headers(extra = {}) {
+export function headers(extra = {}) {
   const key = storedKey();
   return key ? { ...extra, Authorization: `Bearer ${key}` } : extra;
 }
 
 function errorFrom(status, body, retryAfter) {
   const error = body && body.error ? body.error : {};
-  const afterS = retryAfter ? Number(retryAfter) : undefined;
-  return new ApiError(status, error.code || "unknown", error.message || strings.offline, afterS);
+  return new ApiError(status, error.code || "unknown", error.message || strings.offline, {
+    details: error.details,
+    retryAfterS: retryAfter ? Number(retryAfter) : undefined,
+  });
 }
 
-export async function call(method, path, { json, signal } = {}) {
-  const options = { method, signal, headers: headers() };
+/** Call the API; `json` or `form` is the body. `keepalive` lets the call outlive the page. */
+export async function call(method, path, { json, form, signal, keepalive } = {}) {
+  const options = { method, signal, keepalive, headers: headers() };
   if (json !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(json);
-  }
+  } else if (form) options.body = form;
   let response;
   try {
     response = await fetch(BASE + path, options);
@@ -56,10 +58,30 @@ export async function call(method, path, { json, signal } = {}) {
 
 export const get = (path, options) => call("GET", path, options);
 export const post = (path, json, options) => call("POST", path, { json, ...options });
-export const remove = (path) => call("DELETE", path);
+export const put = (path, json) => call("PUT", path, { json });
+export const patch = (path, json) => call("PATCH", path, { json });
+export const remove = (path, options) => call("DELETE", path, options);
 
-/** Upload one file; fetch cannot report how much was sent, so this is an XMLHttpRequest. */
-export function upload(file, onProgress) {
+/** "/tracks/x/waveform" from ("tracks", "x", "waveform"): each step is escaped. */
+export function at(...steps) {
+  return steps.map((step) => `/${encodeURIComponent(step)}`).join("");
+}
+
+/** A path with its parameters; those that are null, undefined or empty are left out. */
+export function withParams(path, params) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
+  }
+  const text = search.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/**
+ * Upload one file; fetch cannot report how much was sent, so this is an XMLHttpRequest.
+ * `signal` ends it early, with an AbortError.
+ */
+export function upload(file, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
     form.append("file", file, file.name);
@@ -75,100 +97,17 @@ export function upload(file, onProgress) {
       else reject(errorFrom(request.status, request.response, request.getResponseHeader("Retry-After")));
     });
     request.addEventListener("error", () => reject(new ApiError(0, "unreachable", strings.offline)));
+    request.addEventListener("abort", () => reject(new DOMException("", "AbortError")));
+    signal?.addEventListener("abort", () => request.abort());
     request.send(form);
   });
 }
 
 /** An address that an <audio> element can play; with a key the bytes are fetched first. */
 export async function audioAddress(trackId) {
-  const path = `${BASE}/tracks/${encodeURIComponent(trackId)}/audio`;
+  const path = BASE + at("tracks", trackId, "audio");
   if (!storedKey()) return path;
   const response = await fetch(path, { headers: headers() });
   if (!response.ok) throw errorFrom(response.status, await response.json().catch(() => null));
   return URL.createObjectURL(await response.blob());
-}
-
-/**
- * Server-sent events, reconnecting with growing pauses; fetch is used because it carries the key.
- *
- * A page that nobody sees holds no stream: browsers open six connections to a host at most, for all
- * its tabs together, and a seventh tab would wait for ever.
- */
-export function listen(onEvent) {
-  let stream = null;
-  let timer = 0;
-  let pauseMs = FIRST_PAUSE_MS;
-  let lastId = "";
-
-  async function connect() {
-    const mine = new AbortController();
-    stream = mine;
-    try {
-      const extra = { Accept: "text/event-stream" };
-      if (lastId) extra["Last-Event-ID"] = lastId;
-      const options = { headers: headers(extra), signal: mine.signal };
-      const response = await fetch(`${BASE}/events`, options);
-      if (!response.ok || !response.body) throw new Error("no stream");
-      pauseMs = FIRST_PAUSE_MS;
-      await readStream(response.body, (event) => {
-        if (event.id) lastId = event.id;
-        onEvent(event.type, event.data);
-      });
-    } catch {
-      // Trying again below is the whole answer: the service restarts, laptops sleep.
-    }
-    if (stream !== mine) return;
-    timer = window.setTimeout(connect, pauseMs);
-    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
-  }
-
-  function disconnect() {
-    const open = stream;
-    stream = null;
-    window.clearTimeout(timer);
-    if (open) open.abort();
-  }
-
-  function follow() {
-    if (document.visibilityState === "hidden") disconnect();
-    else if (!stream) connect();
-  }
-
-  document.addEventListener("visibilitychange", follow);
-  window.addEventListener("pagehide", disconnect);
-  window.addEventListener("pageshow", follow);
-  follow();
-}
-
-async function readStream(body, onEvent) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let buffer = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    buffer += value.replaceAll("\r\n", "\n");
-    let end = buffer.indexOf("\n\n");
-    while (end >= 0) {
-      const event = parseEvent(buffer.slice(0, end));
-      if (event) onEvent(event);
-      buffer = buffer.slice(end + 2);
-      end = buffer.indexOf("\n\n");
-    }
-  }
-}
-
-function parseEvent(block) {
-  const event = { type: "message", id: "", data: "" };
-  for (const line of block.split("\n")) {
-    if (line.startsWith("event:")) event.type = line.slice(6).trim();
-    else if (line.startsWith("id:")) event.id = line.slice(3).trim();
-    else if (line.startsWith("data:")) event.data += line.slice(5).trim();
-  }
-  if (!event.data) return null;
-  try {
-    event.data = JSON.parse(event.data);
-  } catch {
-    return null;
-  }
-  return event;
 }

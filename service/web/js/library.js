@@ -1,100 +1,177 @@
-// The library: every track, filtered and sorted by the service, page by page.
+// The library: every track, filtered and sorted by the service, chosen and changed in bulk.
 
-import { get, remove } from "./api.js";
-import { announce, clock, el, icon, replace } from "./dom.js";
-import { titleOf } from "./hit.js";
-import { play, stopIfPlaying } from "./player.js";
+import { activeFilters } from "./active-filters.js";
+import { get, withParams } from "./api.js";
+import { editMany, gather } from "./bulk.js";
+import { deleteLater, isLeaving } from "./deletions.js";
+import { announce, button, el, icon, replace } from "./dom.js";
+import { facetFields } from "./facet-fields.js";
+import { facetPanel } from "./facets.js";
+import { count } from "./format.js";
+import { remember } from "./known-tracks.js";
+import { libraryAddress, libraryFrom, tracksParams } from "./library-state.js";
+import { libraryTable } from "./library-table.js";
+import { noteAddress } from "./router.js";
+import { Selection } from "./selection.js";
+import { selectionBar } from "./selection-bar.js";
+import { blank, broken, ghosts } from "./states.js";
 import { strings } from "./strings.js";
 
-const SORTS = [["-added_at", strings.sortNewest], ["title", strings.sortTitle], ["artist", strings.sortArtist]];
+const PAGE = 50;
+const TYPING_PAUSE_MS = 200;
 
-export function showLibrary(main, { reportError }) {
-  const state = { q: "", sort: SORTS[0][0] };
-  let timer = 0;
+export function showLibrary(main, tools, { params }) {
+  let state = libraryFrom(params);
+  let tracks = [];
+  let total = 0;
+  let nextCursor = null;
   let turn = 0;
-  const filter = el("input", {
-    type: "search",
-    id: "library-filter",
-    oninput: () => {
-      state.q = filter.value.trim();
-      window.clearTimeout(timer);
-      timer = window.setTimeout(() => load(null), 250);
-    },
+  let timer = 0;
+  let typing = false;
+  const selection = new Selection(drawSelection);
+  const box = el("input", {
+    type: "search", id: "library-filter", value: state.q, autocomplete: "off", placeholder: strings.library.filter,
+    "aria-label": strings.library.filter, oninput: () => change({ ...state, q: box.value }, true),
   });
-  const sort = el("select", { id: "library-sort", onchange: () => { state.sort = sort.value; load(null); } },
-    SORTS.map(([value, label]) => el("option", { value }, label)));
+  const sort = el("select", { id: "library-sort", onchange: () => change({ ...state, sort: sort.value }) },
+    Object.entries(strings.library.sorts).map(([value, label]) => el("option", { value }, label)));
+  const filtered = activeFilters((filters) => change({ ...state, filters }));
+  const facets = facetPanel(facetFields, (filters) => change({ ...state, filters }));
   const status = el("p", { class: "status" });
-  const body = el("tbody");
-  const more = el("div", { class: "more" });
-  const heads = Object.values(strings.columns).map((name) => el("th", { scope: "col" }, name));
-  replace(main,
-    el("h1", {}, strings.library),
-    el("div", { class: "toolbar" },
-      el("div", {}, el("label", { for: "library-filter" }, strings.libraryFilter), filter),
-      el("div", {}, el("label", { for: "library-sort" }, strings.librarySort), sort)),
-    status,
-    el("div", { class: "table-frame" },
-      el("table", { class: "tracks" },
-        el("thead", {}, el("tr", {}, el("td", {}), heads, el("td", {}))), body)),
-    more);
+  const frame = el("div", { class: "library-frame" });
+  const foot = el("div", { class: "more" });
+  const table = libraryTable({
+    onSort: (value) => change({ ...state, sort: value }),
+    onTouch: (track, wanted, run) => selection.touch(track.id, wanted, { order: shownIds(), run }),
+    onAll: (wanted) => selection.chooseShown(shownIds(), wanted),
+    isChosen: (track) => selection.has(track.id),
+    onDelete: (track) => deleteLater([track]),
+  });
+  const chosen = selectionBar({
+    onEdit: () => withChosen(editMany),
+    onDelete: () => withChosen((list) => {
+      deleteLater(list);
+      selection.clear();
+    }),
+    onEverything: () => selection.chooseEverything(),
+    onClear: () => selection.clear(),
+  });
 
-  function row(track) {
-    const node = el("tr", {},
-      el("td", {}, el("button", {
-        type: "button",
-        class: "button round small",
-        "aria-label": strings.playFrom(titleOf(track), clock(0)),
-        onclick: () => play(track, 0),
-      }, icon("play"))),
-      el("th", { scope: "row" },
-        el("a", { href: `#/track/${encodeURIComponent(track.id)}` }, titleOf(track))),
-      el("td", {}, track.artist || "–"),
-      el("td", {}, track.genre || "–"),
-      el("td", { class: "number" }, clock(track.duration_s)),
-      el("td", {}, el("span", { class: `state ${track.state}`, title: track.error_message || "" },
-        strings.state[track.state])),
-      el("td", {}, el("button", {
-        type: "button",
-        class: "button quiet",
-        "aria-label": `${strings.remove}: ${titleOf(track)}`,
-        onclick: () => deleteTrack(track, node),
-      }, strings.remove)));
-    return node;
-  }
+  main.replaceChildren(
+    el("h1", {}, strings.library.heading),
+    el("div", { class: "with-facets" }, facets,
+      el("div", { class: "beside-facets" },
+        el("div", { class: "toolbar" },
+          el("div", { class: "box-with-icon" }, icon("search"), box),
+          el("div", { class: "sort-field" }, el("label", { for: "library-sort" }, strings.library.sort), sort)),
+        filtered, status, chosen, frame, foot)));
 
-  async function deleteTrack(track, node) {
-    if (!window.confirm(strings.removeConfirm(titleOf(track)))) return;
+  const shown = () => tracks.filter((track) => !isLeaving(track.id));
+  const shownIds = () => shown().map((track) => track.id);
+
+  async function withChosen(act) {
     try {
-      await remove(`/tracks/${encodeURIComponent(track.id)}`);
-      stopIfPlaying(track.id);
-      node.remove();
-      announce(strings.removed(titleOf(track)));
+      const list = await gather(selection, tracks, state);
+      await act(list.filter((track) => !isLeaving(track.id)));
     } catch (failure) {
-      reportError(failure);
+      tools.reportError(failure);
     }
   }
 
-  async function load(cursor) {
+  function change(next, isTyping = false) {
+    state = next;
+    noteAddress(libraryAddress(state), { replace: isTyping && typing });
+    typing = isTyping;
+    // What is chosen belongs to what is shown; another filter is another set.
+    selection.clear();
+    drawControls();
+    window.clearTimeout(timer);
+    if (isTyping) timer = window.setTimeout(load, TYPING_PAUSE_MS);
+    else load();
+  }
+
+  function drawControls() {
+    if (box.value.trim() !== state.q.trim()) box.value = state.q;
+    sort.value = state.sort;
+    filtered.show(state.filters);
+    facets.show(state.filters);
+  }
+
+  async function load({ more = false, quiet = false } = {}) {
     turn += 1;
     const mine = turn;
-    const search = new URLSearchParams({ limit: "50", sort: state.sort });
-    if (state.q) search.set("q", state.q);
-    if (cursor) search.set("cursor", cursor);
+    const known = tracks.length;
+    if (!more && !known) replace(frame, ghosts(6, "row"));
     try {
-      const page = await get(`/tracks?${search}`);
+      const limit = quiet ? Math.min(200, Math.max(PAGE, known)) : PAGE;
+      const page = await get(withParams("/tracks", tracksParams(state, { limit, cursor: more ? nextCursor : null })));
       if (mine !== turn) return;
-      if (!cursor) body.replaceChildren();
-      body.append(...page.items.map(row));
-      status.textContent = page.total || state.q ? strings.inLibrary(page.total) : strings.emptyLibrary;
-      replace(more, page.next_cursor
-        ? el("button", { type: "button", class: "button", onclick: () => load(page.next_cursor) },
-          strings.more)
-        : null);
+      page.items.forEach(remember);
+      tracks = more ? [...tracks, ...page.items] : page.items;
+      total = page.total;
+      nextCursor = page.next_cursor;
+      draw();
+      if (!quiet) announce(status.textContent);
     } catch (failure) {
-      if (mine === turn) reportError(failure, () => load(cursor));
+      if (mine !== turn) return;
+      if (failure.status === 401 || failure.status === 503) tools.reportError(failure, load);
+      else replace(frame, broken(failure, () => load({ more })));
     }
   }
 
-  load(null);
-  return () => window.clearTimeout(timer);
+  function draw() {
+    const list = shown();
+    const leaving = tracks.length - list.length;
+    const isFiltered = Boolean(state.q.trim()) || Object.keys(state.filters).length > 0;
+    const left = total - leaving;
+    status.textContent = isFiltered ? strings.library.matching(left, count(left)) : strings.inLibrary(left, count(left));
+    if (list.length) {
+      table.show(list, state.sort);
+      if (frame.firstChild !== table.node) replace(frame, table.node);
+    } else if (isFiltered) {
+      replace(frame, blank("filter", strings.library.nothing, strings.library.nothingHelp,
+        button({ onclick: () => change({ ...state, q: "", filters: {} }) }, strings.filters.clear)));
+    } else {
+      replace(frame, blank("upload", strings.emptyLibrary, strings.emptyLibraryHelp,
+        button({ class: "primary", onclick: tools.addMusic }, strings.addMusic)));
+    }
+    replace(foot, nextCursor ? button({ onclick: () => load({ more: true }) }, strings.results.more) : null);
+    drawSelection();
+  }
+
+  function drawSelection() {
+    const list = shown();
+    table.showSelection();
+    chosen.show({ size: selection.size(total), shown: list.length, total, everything: selection.everything });
+  }
+
+  let refreshing = 0;
+  const refresh = () => {
+    // A batch publishes many tracks a second: once in a while is enough.
+    window.clearTimeout(refreshing);
+    refreshing = window.setTimeout(() => {
+      load({ quiet: true });
+      facets.refresh();
+    }, 400);
+  };
+  document.addEventListener("muquery:library", refresh);
+  document.addEventListener("muquery:leaving", draw);
+  drawControls();
+  load();
+  return {
+    focusBox: () => box.focus(),
+    follow(address) {
+      typing = false;
+      state = libraryFrom(address.params);
+      selection.clear();
+      drawControls();
+      load();
+    },
+    close() {
+      window.clearTimeout(timer);
+      window.clearTimeout(refreshing);
+      document.removeEventListener("muquery:library", refresh);
+      document.removeEventListener("muquery:leaving", draw);
+    },
+  };
 }

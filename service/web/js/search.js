@@ -1,171 +1,184 @@
-// The search view: a sentence, chips for tracks to be like or unlike, and the hits.
+// The search view: the query bar, the filters, the hits; the address holds what is asked.
 
-import { get, post } from "./api.js";
-import { announce, el, icon, replace } from "./dom.js";
-import { hitRow, titleOf } from "./hit.js";
-import { nowPlaying, onPlayback } from "./player.js";
+import { activeFilters } from "./active-filters.js";
+import { get } from "./api.js";
+import { button, el } from "./dom.js";
+import { facetFields } from "./facet-fields.js";
+import { facetPanel } from "./facets.js";
+import { count } from "./format.js";
+import { remember } from "./known-tracks.js";
+import { addressOf, emptyQuery, isAsking, queryFrom, withPart } from "./query.js";
+import { queryBar } from "./query-bar.js";
+import { resultList } from "./results.js";
+import { forgetAnswers, rememberedAnswer, runSearch, sendableParts } from "./search-call.js";
+import { blank, broken } from "./states.js";
+import { noteAddress } from "./router.js";
 import { strings } from "./strings.js";
 
-const TYPING_PAUSE_MS = 250;
-const PAGE_SIZE = 20;
-// Below this the best hit is no closer than one reference clip in ten: say so.
-const STRONG_RELEVANCE = 0.9;
+const TYPING_PAUSE_MS = 180;
+const BUSY_AFTER_MS = 250;
 
-/** What is being asked; kept while other views are shown. */
-const query = { text: "", tracks: [] };
+let last = emptyQuery();
 
-export function addTrack(track, weight) {
-  query.tracks = query.tracks.filter((part) => part.id !== track.id);
-  query.tracks.push({ id: track.id, title: titleOf(track), weight });
+/** The address of a search for `part`, added to what was asked last or alone. */
+export function addressWith(part, track, { alone = false } = {}) {
+  if (track) remember(track);
+  return addressOf(withPart(alone ? emptyQuery() : last, part));
 }
 
-function parts() {
-  const wanted = [];
-  if (query.text.trim()) wanted.push({ text: query.text.trim() });
-  for (const track of query.tracks) wanted.push({ track_id: track.id, weight: track.weight });
-  return wanted;
-}
-
-/** Show the view in `main`; returns a function that takes it down. */
-export function showSearch(main, { reportError }) {
+/** Show the view in `main` for an address. */
+export function showSearch(main, tools, { params }) {
+  let query = queryFrom(params);
   let running = null;
   let timer = 0;
-  let rows = [];
-  const input = el("input", {
-    type: "search",
-    id: "q",
-    class: "search-input",
-    placeholder: strings.searchPlaceholder,
-    autocomplete: "off",
-    spellcheck: "false",
-    maxlength: 1000,
-    "aria-describedby": "search-help",
-    oninput: () => {
-      query.text = input.value;
-      window.clearTimeout(timer);
-      timer = window.setTimeout(run, TYPING_PAUSE_MS);
-    },
-  });
-  input.value = query.text;
-  const chips = el("ul", { class: "chips", "aria-label": "Query" });
-  const status = el("p", { class: "status" });
-  const list = el("ol", { class: "hits" });
-  const more = el("div", { class: "more" });
-  const form = el("form", {
-    class: "search",
-    role: "search",
-    onsubmit: (event) => {
-      event.preventDefault();
-      window.clearTimeout(timer);
-      run();
-    },
-  },
-  el("label", { for: "q" }, strings.searchLabel),
-  el("div", { class: "search-box" }, icon("search"), input),
-  el("p", { id: "search-help", class: "hint" }, strings.searchHelp),
-  chips);
-  replace(main, el("h1", { class: "visually-hidden" }, strings.appTitle), form, status,
-    el("h2", { class: "visually-hidden" }, strings.resultsHeading), list, more);
+  let typing = false;
+  const bar = queryBar(change);
+  const filtered = activeFilters((filters) => change({ ...query, filters }));
+  const facets = facetPanel(facetFields, (filters) => change({ ...query, filters }));
+  const results = resultList(
+    { add: (part) => change(withPart(query, part)) },
+    (cursor) => run({ cursor }),
+  );
+  main.replaceChildren(
+    el("h1", { class: "visually-hidden" }, strings.appTitle), bar,
+    el("div", { class: "with-facets" }, facets,
+      el("div", { class: "beside-facets" }, filtered, results.node)));
 
-  const actions = {
-    more: (track) => { addTrack(track, 1); query.text = ""; input.value = ""; run(); },
-    less: (track) => { addTrack(track, -0.5); run(); },
-  };
-
-  function drawChips() {
-    replace(chips, query.tracks.map((part) => {
-      const label = part.weight > 0 ? strings.moreLike(part.title) : strings.lessLike(part.title);
-      return el("li", { class: part.weight > 0 ? "chip" : "chip negative" }, label,
-        el("button", {
-          type: "button",
-          class: "chip-remove",
-          "aria-label": strings.removePart(label),
-          onclick: () => {
-            query.tracks = query.tracks.filter((other) => other !== part);
-            run();
-            input.focus();
-          },
-        }, icon("close")));
-    }));
+  /** Take in a changed query: into the address, and soon to the service. */
+  function change(next, isTyping = false) {
+    const filtersChanged = next.filters !== query.filters;
+    query = next;
+    bar.show(query);
+    if (filtersChanged) showFilters();
+    // One burst of typing is one step back.
+    noteAddress(addressOf(query), { replace: isTyping && typing });
+    typing = isTyping;
+    last = query;
+    tools.noteSearch(addressOf(query));
+    window.clearTimeout(timer);
+    if (isTyping) timer = window.setTimeout(run, TYPING_PAUSE_MS);
+    else run();
   }
 
-  async function run(cursor = null) {
+  function showFilters() {
+    filtered.show(query.filters);
+    facets.show(query.filters);
+  }
+
+  async function run({ cursor = null } = {}) {
     if (running) running.abort();
-    drawChips();
-    const wanted = parts();
-    if (!wanted.some((part) => (part.weight ?? 1) > 0)) {
-      running = null;
+    running = null;
+    last = query;
+    if (!isAsking(query)) {
       await showStart();
+      return;
+    }
+    if (!sendableParts(query).some((part) => part.weight > 0)) {
+      results.nothing(strings.parts.lostHelp);
+      return;
+    }
+    const remembered = rememberedAnswer(query, cursor);
+    if (remembered) {
+      take(remembered, Boolean(cursor));
       return;
     }
     const mine = new AbortController();
     running = mine;
-    if (!cursor) status.textContent = strings.searching;
+    const busy = window.setTimeout(() => results.wait(), results.isEmpty() ? 0 : BUSY_AFTER_MS);
     try {
-      const body = await post("/search",
-        { query: wanted, limit: PAGE_SIZE, passages: 3, ...(cursor ? { cursor } : {}) },
-        { signal: mine.signal });
-      if (running === mine) showHits(body, Boolean(cursor));
+      const answer = await runSearch(query, { cursor, signal: mine.signal });
+      if (running === mine) take(answer, Boolean(cursor));
     } catch (failure) {
       if (failure.name === "AbortError" || running !== mine) return;
-      status.textContent = "";
-      reportError(failure, () => run(cursor));
+      if (failure.status === 503 || failure.status === 401) tools.reportError(failure, () => run({ cursor }));
+      else results.replaceWith(broken(failure, () => run({ cursor })));
+    } finally {
+      window.clearTimeout(busy);
     }
   }
 
-  function showHits(body, append) {
-    const fresh = body.items.map((hit) => hitRow(hit, actions));
-    if (!append) {
-      rows = [];
-      list.replaceChildren();
+  function take(answer, append) {
+    const { body } = answer;
+    if (!append && !body.items.length) {
+      showNothing(body);
+      return;
     }
-    rows.push(...fresh);
-    list.append(...fresh);
-    const best = body.items[0];
-    let sentence = `${strings.results(rows.length)} · ${strings.tookMs(body.took_ms)}`;
-    if (!rows.length) sentence = strings.nothing;
-    else if (!append && best.relevance !== null && best.relevance < STRONG_RELEVANCE) {
-      sentence = strings.noStrongMatch;
+    const shown = results.show(answer, append);
+    const total = body.next_cursor ? strings.results.first(count(shown)) : strings.results.found(shown, body.level);
+    const sentence = body.match === "weak" && !append ? strings.results.far : strings.results.took(total, Math.max(1, Math.round(body.took_ms)));
+    results.say(sentence, body.warnings || []);
+  }
+
+  function showNothing(body) {
+    const buttons = [];
+    if (Object.keys(query.filters).length) {
+      buttons.push(button({ onclick: () => change({ ...query, filters: {} }) }, strings.filters.clear));
     }
-    replace(status, sentence, body.warnings.map((text) => el("span", { class: "warning" }, text)));
-    announce(sentence);
-    replace(more, body.next_cursor
-      ? el("button", { type: "button", class: "button", onclick: () => run(body.next_cursor) },
-        strings.more)
-      : null);
-    for (const row of fresh) row.showPlayback(nowPlaying());
+    if (query.closeness) {
+      buttons.push(button({ onclick: () => change({ ...query, closeness: 0 }) }, strings.results.dropCloseness));
+    }
+    if (query.mode === "words") {
+      buttons.push(button({ onclick: () => change({ ...query, mode: "meaning" }) }, strings.results.tryMeaning));
+    }
+    results.nothing([strings.results.nothingHelp, ...(body.warnings || [])].join(" "), ...buttons);
   }
 
   async function showStart() {
-    rows = [];
-    list.replaceChildren();
-    more.replaceChildren();
     try {
       const page = await get("/tracks?limit=1");
-      replace(status, page.total ? strings.inLibrary(page.total) : strings.emptyLibrary);
-      if (!page.total) return;
+      if (isAsking(query)) return;
+      results.replaceWith(page.total ? startPage(page.total) : emptyLibrary());
     } catch (failure) {
-      reportError(failure, showStart);
-      return;
+      tools.reportError(failure, showStart);
     }
-    replace(more, el("p", { class: "hint" }, strings.try),
-      el("div", { class: "examples" }, strings.examples.map((text) => el("button", {
-        type: "button",
-        class: "button quiet",
-        onclick: () => {
-          query.text = text;
-          input.value = text;
-          run();
-        },
-      }, text))));
   }
 
-  const stopListening = onPlayback((state) => { for (const row of rows) row.showPlayback(state); });
-  if (window.matchMedia("(pointer: fine)").matches) input.focus();
+  function startPage(total) {
+    return el("div", { class: "start" },
+      el("p", { class: "hint" }, strings.inLibrary(total, count(total))),
+      el("h2", {}, strings.search.try),
+      el("ul", { class: "examples" }, strings.search.examples.map((text) => el("li", {},
+        button({ onclick: () => change({ ...query, text }) }, text)))),
+      el("h2", {}, strings.search.ways),
+      el("ul", { class: "ways" }, strings.search.wayList.map((text) => el("li", {}, text))));
+  }
+
+  function emptyLibrary() {
+    return blank("upload", strings.emptyLibrary, strings.emptyLibraryHelp,
+      button({ class: "primary", onclick: tools.addMusic }, strings.addMusic));
+  }
+
+  function onLibrary() {
+    forgetAnswers();
+    facets.refresh();
+    if (!isAsking(query)) showStart();
+  }
+
+  document.addEventListener("muquery:library", onLibrary);
+  bar.show(query);
+  showFilters();
+  tools.noteSearch(addressOf(query));
+  if (!params.toString() && window.matchMedia("(pointer: fine)").matches) bar.focusBox();
   run();
-  return () => {
-    window.clearTimeout(timer);
-    if (running) running.abort();
-    stopListening();
+  return {
+    addClip: bar.addClip,
+    focusBox: bar.focusBox,
+    rows: results.rows,
+    add: (part) => change(withPart(query, part)),
+    follow(address) {
+      typing = false;
+      query = queryFrom(address.params);
+      bar.show(query);
+      showFilters();
+      tools.noteSearch(addressOf(query));
+      window.clearTimeout(timer);
+      run();
+    },
+    close() {
+      window.clearTimeout(timer);
+      if (running) running.abort();
+      results.close();
+      document.removeEventListener("muquery:library", onLibrary);
+    },
   };
 }
