@@ -177,7 +177,7 @@ class ImportService:
             select(ImportItem, Track.id)
             .outerjoin(Track, Track.pk == ImportItem.track_pk)
             .where(*wanted, *keyset.after(cursor))
-            .order_by(*keyset.order_by())
+            .order_by(ImportItem.pk)  # never NULL, so the index gives them in order
             .limit(limit + 1)
         )
         with self._database.read() as session:

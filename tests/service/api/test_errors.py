@@ -55,6 +55,7 @@ def test_every_path_with_an_id_answers_404_for_an_unknown_one(idle: Running) -> 
             continue
         for unknown in (MISSING, "nonsense", "%00", "..%2F..%2Fetc%2Fpasswd", "é"):
             address = path.replace("{track_id}", unknown).replace("{job_id}", unknown)
+            address = address.replace("{import_id}", unknown)
             response = idle.client.request(method, address, json=bodies.get(method))
             assert response.status_code == 404, (method, address, response.text)
             check_shape(response)
