@@ -17,7 +17,14 @@ from muquery.client.events import Event, EventLines
 from muquery.client.parts import Part
 from muquery.client.retries import Retries
 from muquery.client.sending import PREFIX, Progress, prepared, read_answer
-from service.api import access_schemas, import_schemas, library_schemas, schemas, tag_schemas
+from service.api import (
+    access_schemas,
+    import_schemas,
+    library_schemas,
+    model_schemas,
+    schemas,
+    tag_schemas,
+)
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -309,7 +316,7 @@ class AsyncClient:
         """Whether everything that a search needs is there; raises Busy while it is not."""
         return await self.send(calls.ready())
 
-    async def models(self) -> schemas.ModelList:
+    async def models(self) -> model_schemas.ModelList:
         """The models that are there, and which one is active."""
         return await self.send(calls.list_models())
 

@@ -18,6 +18,7 @@ from muquery.client.parts import Clip, Part, as_parts, wire_part
 from service.api import access_schemas as access
 from service.api import import_schemas as imports
 from service.api import library_schemas as library
+from service.api import model_schemas as models
 from service.api import schemas
 from service.api import tag_schemas as tags
 
@@ -223,8 +224,8 @@ def save_vocabulary(name: str, content: Mapping[str, Any]) -> Call[tags.SavedVoc
     return Call("PUT", f"/vocabularies/{name}", read, json=dict(content))
 
 
-def list_models() -> Call[schemas.ModelList]:
-    return Call("GET", "/models", _reader(schemas.ModelList))
+def list_models() -> Call[models.ModelList]:
+    return Call("GET", "/models", _reader(models.ModelList))
 
 
 def index_state() -> Call[schemas.IndexState]:

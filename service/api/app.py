@@ -18,7 +18,7 @@ from service.api.changes import ChangeWatcher
 from service.api.cors import CorsMiddleware
 from service.api.errors import install_error_handlers, internal_error_response
 from service.api.events import EventHub
-from service.api.forms import add_form_schemas
+from service.api.forms import MAX_CLIPS, add_form_schemas, is_multipart
 from service.api.guards import BodyLimitMiddleware, HostGuardMiddleware
 from service.api.metrics import Metrics
 from service.api.request_context import RequestContextMiddleware
@@ -162,7 +162,13 @@ def _body_limit(settings: Settings) -> Callable[[Scope], int]:
         },
     }
 
+    clips = MAX_CLIPS * settings.max_clip_bytes + FORM_OVERHEAD_BYTES
+
     def limit(scope: Scope) -> int:
-        return limits.get(scope["path"], JSON_BYTES) if scope["method"] == "POST" else JSON_BYTES
+        if scope["method"] != "POST":
+            return JSON_BYTES
+        if scope["path"] == f"{PREFIX}/search" and is_multipart(scope):
+            return clips
+        return limits.get(scope["path"], JSON_BYTES)
 
     return limit

@@ -146,18 +146,24 @@ class Waveform(Wire):
 
 
 class QueryPart(Wire):
-    """A text or a stored track (whole, or the seconds start_s to end_s), with a weight."""
+    """A text, a stored track (whole, or the seconds start_s to end_s), or a clip; with a weight.
+
+    A negative weight takes away what resembles the part.
+    """
 
     text: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     track_id: str | None = None
     start_s: Annotated[float, Field(ge=0)] | None = None
     end_s: Annotated[float, Field(gt=0)] | None = None
+    clip: Annotated[str, Field(min_length=1, max_length=50)] | None = Field(
+        None, description="The name of a file field beside this JSON in a multipart form."
+    )
     weight: Annotated[float, Field(ge=-1, le=1)] = 1.0
 
     @model_validator(mode="after")
     def _exactly_one(self) -> QueryPart:
-        if (self.text is None) == (self.track_id is None):
-            raise ValueError("give either text or track_id")
+        if sum(part is not None for part in (self.text, self.track_id, self.clip)) != 1:
+            raise ValueError("give either text, track_id or clip")
         if self.track_id is None and (self.start_s is not None or self.end_s is not None):
             raise ValueError("start_s and end_s belong to a track_id")
         if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
@@ -323,23 +329,6 @@ class AudioEmbeddingResponse(Wire):
 
 
 # --- operation ----------------------------------------------------------------------------------
-
-
-class ModelInfo(Wire):
-    model_id: str
-    name: str
-    active: bool
-    embed_dim: int
-    sample_rate_hz: int
-    clip_s: float
-    languages: list[str]
-    licence: str
-    runtime: str
-    device: str
-
-
-class ModelList(Wire):
-    items: list[ModelInfo]
 
 
 class IndexState(Wire):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
+from models.errors import ModelError
 from service.database.engine import Database
 from service.database.tables import ServedModel, TrackVector
 from service.errors import InvalidRequest
@@ -48,7 +49,7 @@ class ModelStanding:
 class ModelChanges:
     """`identify(source)` says which model a name or folder holds; it may take as long as loading.
 
-    It raises ValueError, OSError or RuntimeError where there is none.
+    It raises ModelError or OSError where there is none.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ModelChanges:
         """Remember a model by its name or folder; raises ModelUnusable."""
         try:
             identity = self._identify(source)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ModelError, OSError) as error:
             raise ModelUnusable(source=source) from error
         with self._database.write() as session:
             registry.register(session, identity)

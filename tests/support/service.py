@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,21 @@ def make_settings(data_dir: Path, database_url: str, **changes: Any) -> Settings
 
 @contextmanager
 def running_service(
-    settings: Settings, encoder: FakeEncoder | None = None, *, web_dir: Path | None = None
+    settings: Settings,
+    encoder: FakeEncoder | None = None,
+    *,
+    web_dir: Path | None = None,
+    models: Mapping[str | None, FakeEncoder] | None = None,
 ) -> Iterator[tuple[TestClient, Services]]:
-    """The application with its worker and index running, until the block ends."""
+    """The application with its worker and index running, until the block ends.
+
+    `models` gives encoders by their source; None is the one that a new library begins with.
+    """
     fake = encoder or FakeEncoder()
-    services = build_services(settings, lambda: fake)
+    if models is None:
+        services = build_services(settings, lambda: fake)
+    else:
+        services = build_services(settings, load_model=lambda source: models[source])
     folder = {} if web_dir is None else {"web_dir": web_dir}
     app = create_app(settings, services, **folder)
     with TestClient(app, base_url="http://127.0.0.1") as client:
