@@ -1,4 +1,4 @@
-"""Commands on the library: add, tracks, jobs."""
+"""Commands on the library: add, jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from service.cli.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     CliError,
-    clock,
     console,
     error_console,
     percent,
@@ -26,7 +25,6 @@ from service.cli.output import (
 
 def register(program: typer.Typer) -> None:
     program.command()(add)
-    program.command()(tracks)
     program.command()(jobs)
 
 
@@ -100,34 +98,6 @@ def _summary(report: AddReport) -> str:
     if report.failures:
         parts.append(f"{len(report.failures)} failed")
     return ", ".join(parts) + "."
-
-
-def tracks(
-    text: Annotated[
-        str | None, typer.Argument(help="In title, artist, album or file name.")
-    ] = None,
-    state: Annotated[str | None, typer.Option(help="pending, ready or failed.")] = None,
-    sort: Annotated[str, typer.Option(help="A field; with a minus it falls.")] = "-added_at",
-    limit: Limit = 50,
-    url: Url = None,
-    key: Key = None,
-) -> None:
-    """List the library."""
-    page = asyncio.run(_get("/tracks", url, key, q=text, state=state, sort=sort, limit=limit))
-    print_table(
-        ("Id", "Title", "Artist", "Length", "State"),
-        (
-            (
-                track["id"],
-                track["title"] or track["filename"],
-                track["artist"],
-                clock(track["duration_s"]),
-                track["error_message"] or track["state"],
-            )
-            for track in page["items"]
-        ),
-    )
-    _print_rest(page)
 
 
 def jobs(
