@@ -1,4 +1,4 @@
-"""The multipart bodies of this API: one file and one JSON part, received off the event loop."""
+"""The multipart bodies of this API: files and one JSON part, received off the event loop."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
+    AsyncExitStack,
     asynccontextmanager,
 )
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope
 
 from service.api import schemas, tag_schemas
-from service.api.multipart import UploadForm, read_upload_form
+from service.api.multipart import FilesForm, UploadForm, read_files_form, read_upload_form
 from service.blobs.store import PendingBlob
 from service.runtime import Services
 
 T = TypeVar("T", bound=BaseModel)
+
+MAX_CLIPS = 4
+"""Unstored clips that one search may hold."""
 
 FORM_PARTS = (schemas.TrackMetadata, schemas.AudioSearchRequest, tag_schemas.TagOptions)
 
@@ -55,13 +63,70 @@ def received_clip(
     )
 
 
-def parse_json_part(form: UploadForm, name: str, kind: type[T]) -> T:
+@asynccontextmanager
+async def received_clips(
+    request: Request, services: Services
+) -> AsyncIterator[tuple[dict[str, PendingBlob], FilesForm]]:
+    """Clips that are not kept, by the names of their fields, beside the JSON field `request`."""
+    max_bytes = services.settings.max_clip_bytes
+    blobs: list[PendingBlob] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_sink() -> PendingBlob:
+            pending = services.blobs.receive(max_bytes)
+            blobs.append(await run_in_threadpool(pending.__enter__))
+            stack.push_async_callback(run_in_threadpool, pending.__exit__, None, None, None)
+            return blobs[-1]
+
+        form = await read_files_form(
+            request,
+            open_sink,
+            max_file_bytes=max_bytes,
+            max_files=MAX_CLIPS,
+            text_fields={"request"},
+        )
+        yield dict(zip(form.files, blobs, strict=True)), form
+
+
+def parse_json_part(form: UploadForm | FilesForm, name: str, kind: type[T]) -> T:
     """The form's JSON part as a wire type (an absent one counts as {}); a 422 names its fields."""
     try:
         return kind.model_validate_json(form.fields.get(name) or "{}")
     except ValidationError as error:
         details = [{**item, "loc": (name, *item["loc"])} for item in error.errors()]
         raise RequestValidationError(details) from None
+
+
+class MultipartRoute(APIRoute):
+    """A route that answers for its address only where the body is a multipart form."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if match is Match.FULL and not is_multipart(scope):
+            return Match.NONE, {}
+        return match, child
+
+
+def is_multipart(scope: Scope) -> bool:
+    """Whether a request says that its body is a multipart form."""
+    kind = Headers(scope=scope).get("content-type", "") if scope["type"] == "http" else ""
+    return kind.lower().startswith("multipart/form-data")
+
+
+def clips_body(json_field: str, kind: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI form of JSON beside files under names of the caller's choice."""
+    schema = {
+        "type": "object",
+        "required": [json_field],
+        "properties": {json_field: {"$ref": f"#/components/schemas/{kind.__name__}"}},
+        "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},
+    }
+    encoding = {json_field: {"contentType": "application/json"}}
+    return {
+        "requestBody": {
+            "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}
+        }
+    }
 
 
 def multipart_body(

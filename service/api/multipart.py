@@ -1,4 +1,4 @@
-"""Reads a multipart upload as it arrives: one file into a sink, small text fields into memory.
+"""Reads a multipart upload as it arrives: files into sinks, small text fields into memory.
 
 The form parsers that come with the framework write the whole file to a temporary one first, and
 could hash it only by reading it again.
@@ -7,7 +7,7 @@ could hash it only by reading it again.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +33,14 @@ class FileSink(Protocol):
 
 
 @dataclass
+class FilesForm:
+    """The parts of a form with several files: their field names, and the texts."""
+
+    files: list[str]
+    fields: dict[str, str]
+
+
+@dataclass
 class UploadForm:
     """The parts of a form: the file's name and size (its bytes are in the sink), and the texts."""
 
@@ -52,14 +60,25 @@ class _Part:
 
 
 class _FormReader:
-    """Collects what the push parser reports between two chunks of the body."""
+    """Collects what the push parser reports between two chunks of the body.
 
-    def __init__(self, boundary: bytes, file_field: str, text_fields: Collection[str]) -> None:
+    Parts called `file_field` are files; None takes every part that is not a text field for one.
+    """
+
+    def __init__(
+        self,
+        boundary: bytes,
+        file_field: str | None,
+        text_fields: Collection[str],
+        max_files: int = 1,
+    ) -> None:
         self.file_field = file_field
         self.text_fields = text_fields
+        self.max_files = max_files
         self.texts: dict[str, str] = {}
-        self.file: _Part | None = None
-        self.pending = bytearray()
+        self.files: list[_Part] = []
+        self.pending: list[tuple[int, bytearray]] = []
+        """Bytes that no sink has yet, with the number of their file; a number once."""
         self.complete = False
         self._part = _Part()
         self._parts = 0
@@ -115,27 +134,38 @@ class _FormReader:
         self._accept(part)
 
     def _accept(self, part: _Part) -> None:
-        if part.name == self.file_field:
-            if part.filename is None:
-                raise InvalidRequest(f"The part {self.file_field!r} must be a file.")
-            if self.file is not None:
-                raise InvalidRequest("Send one file per request.")
-            self.file = part
-        elif part.name not in self.text_fields:
+        if part.name in self.text_fields:
+            if part.name in self.texts:
+                raise InvalidRequest("The form has the same part twice.", part=part.name)
+        elif self.file_field not in (None, part.name):
             raise InvalidRequest("The form has a part that is not known here.", part=part.name[:50])
-        elif part.name in self.texts:
-            raise InvalidRequest("The form has the same part twice.", part=part.name)
+        elif part.filename is None:
+            raise InvalidRequest(f"The part {part.name[:50]!r} must be a file.")
+        elif any(part.name == file.name for file in self.files) and self.max_files > 1:
+            raise InvalidRequest("The form has the same part twice.", part=part.name[:50])
+        elif len(self.files) == self.max_files:
+            most = "one file" if self.max_files == 1 else f"at most {self.max_files} files"
+            raise InvalidRequest(f"Send {most} per request.")
+        else:
+            self.files.append(part)
+            self.pending.append((len(self.files) - 1, bytearray()))
+
+    @property
+    def pending_bytes(self) -> int:
+        return sum(len(data) for _, data in self.pending)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._part is self.file:
-            self.pending += data[start:end]
+        if self.files and self._part is self.files[-1]:
+            if not self.pending:
+                self.pending.append((len(self.files) - 1, bytearray()))
+            self.pending[-1][1].extend(data[start:end])
             return
         self._part.data += data[start:end]
         if len(self._part.data) > MAX_FIELD_BYTES:
             raise TooLarge("A text part of the form is too large.", limit_bytes=MAX_FIELD_BYTES)
 
     def _on_part_end(self) -> None:
-        if self._part is not self.file:
+        if self._part.name in self.text_fields:
             self.texts[self._part.name] = self._part.data.decode("utf-8", "replace")
 
     def _on_end(self) -> None:
@@ -152,38 +182,73 @@ async def read_upload_form(
 ) -> UploadForm:
     """Stream the body's file part into `sink`.
 
-    Raises InvalidRequest (not a whole form, unknown parts), TooLarge past `max_file_bytes`, and
-    ClientDisconnect. The caller discards the sink on any of them.
+    Raises BadRequest (not a whole form), InvalidRequest (unknown parts), TooLarge past
+    `max_file_bytes`, and ClientDisconnect. The caller discards the sink on any of them.
     """
     reader = _FormReader(_boundary(request), file_field, text_fields)
-    size_bytes, more_body = 0, True
+
+    async def write(_number: int, data: bytes) -> None:
+        if data:
+            await run_in_threadpool(sink.write, data)
+
+    sizes = await _read_form(request, reader, write, max_file_bytes)
+    if not reader.files:
+        raise InvalidRequest(f"The form needs a file part called {file_field!r}.")
+    file = reader.files[0]
+    return UploadForm(file.filename or "", file.content_type, sizes[0], reader.texts)
+
+
+async def read_files_form(
+    request: Request,
+    open_sink: Callable[[], Awaitable[FileSink]],
+    *,
+    max_file_bytes: int,
+    max_files: int,
+    text_fields: Collection[str],
+) -> FilesForm:
+    """Stream each file part of the body into a sink of its own, opened when its part begins.
+
+    Raises what `read_upload_form` does; the caller discards the sinks.
+    """
+    reader = _FormReader(_boundary(request), None, text_fields, max_files)
+    sinks: list[FileSink] = []
+
+    async def write(number: int, data: bytes) -> None:
+        while len(sinks) <= number:
+            sinks.append(await open_sink())
+        if data:
+            await run_in_threadpool(sinks[number].write, data)
+
+    await _read_form(request, reader, write, max_file_bytes)
+    return FilesForm([part.name for part in reader.files], reader.texts)
+
+
+async def _read_form(
+    request: Request,
+    reader: _FormReader,
+    write: Callable[[int, bytes], Awaitable[None]],
+    max_file_bytes: int,
+) -> list[int]:
+    """Feed the whole body to the reader, and its files to `write`; returns the files' sizes."""
+    sizes: list[int] = []
+    more_body = True
     while more_body:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         more_body = message.get("more_body", False)
         reader.feed(message.get("body", b""))
-        if size_bytes + len(reader.pending) > max_file_bytes:
+        sizes += [0] * (len(reader.files) - len(sizes))
+        if any(sizes[number] + len(data) > max_file_bytes for number, data in reader.pending):
             raise TooLarge(limit_bytes=max_file_bytes)
-        if len(reader.pending) >= BUFFER_BYTES or not more_body:
-            size_bytes += await _flush(reader, sink)
-    return _finished_form(reader, size_bytes)
-
-
-def _finished_form(reader: _FormReader, size_bytes: int) -> UploadForm:
+        if reader.pending_bytes >= BUFFER_BYTES or not more_body:
+            pending, reader.pending = reader.pending, []
+            for number, data in pending:
+                sizes[number] += len(data)
+                await write(number, bytes(data))
     if not reader.complete:
         raise BadRequest("The multipart form ends before its last boundary.")
-    if reader.file is None or reader.file.filename is None:
-        raise InvalidRequest(f"The form needs a file part called {reader.file_field!r}.")
-    return UploadForm(reader.file.filename, reader.file.content_type, size_bytes, reader.texts)
-
-
-async def _flush(reader: _FormReader, sink: FileSink) -> int:
-    data = bytes(reader.pending)
-    reader.pending.clear()
-    if data:
-        await run_in_threadpool(sink.write, data)
-    return len(data)
+    return sizes
 
 
 def _boundary(request: Request) -> bytes:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from service.api import schemas
 from service.database import tables
+from service.errors import InvalidRequest
 from service.jobs.service import JobView
-from service.search.query import Part, TextPart, TrackPart
+from service.search.query import ClipPart, Part, TextPart, TrackPart
 from service.search.results import SearchOptions, SearchResult
 from service.search.selection import SelectionRules
+from service.search.unstored import UnstoredClip
 
 
 def track_out(row: tables.Track) -> schemas.Track:
@@ -35,15 +37,26 @@ def job_out(view: JobView) -> schemas.Job:
     )
 
 
-def parts_in(parts: Sequence[schemas.QueryPart]) -> list[Part]:
-    return [_part_in(part) for part in parts]
+def parts_in(
+    parts: Sequence[schemas.QueryPart], clips: Mapping[str, UnstoredClip] | None = None
+) -> list[Part]:
+    """The parts of a query; raises InvalidRequest for a clip that was not sent."""
+    return [_part_in(part, clips or {}) for part in parts]
 
 
-def _part_in(part: schemas.QueryPart) -> Part:
+def _part_in(part: schemas.QueryPart, clips: Mapping[str, UnstoredClip]) -> Part:
     if part.text is not None:
         return TextPart(part.text, part.weight)
-    assert part.track_id is not None, "the wire type allows nothing else"
-    return TrackPart(part.track_id, part.start_s, part.end_s, part.weight)
+    if part.track_id is not None:
+        return TrackPart(part.track_id, part.start_s, part.end_s, part.weight)
+    assert part.clip is not None, "the wire type allows nothing else"
+    clip = clips.get(part.clip)
+    if clip is None:
+        raise InvalidRequest(
+            "A clip names a file field of a multipart form that holds this request.",
+            clip=part.clip,
+        )
+    return ClipPart(clip.mean, clip.digest, part.weight)
 
 
 def options_in(options: schemas.SearchOptions | schemas.TextSearch) -> SearchOptions:

@@ -15,9 +15,9 @@ from service.search.vectors import score_clips_of
 WINDOW = 500
 """Hits of each ranking that are fused, and tracks that words alone give: later ones are not seen
 by anyone, and an answer says so where it ends for this reason."""
-FUSED_SHARE = 0.5
+FUSED_SHARE = 0.3
 """The least part of the query's rarity that words must find for a track to enter a fused answer:
-below it, words such as "with" in a long sentence would call up titles."""
+below it, words such as "with" in a long sentence would call up titles. By measurement."""
 
 
 @dataclass(frozen=True, eq=False)
