@@ -118,3 +118,47 @@ def evaluate_run_command(
             f"  chance {interval.chance:.3f}"
         )
     typer.echo(f"written to {folder}")
+
+
+@evaluate_app.command("probe")
+def evaluate_probe_command(
+    task: Annotated[str, typer.Argument(help="A task, as gtzan; `list` names them all.")],
+    manifest: Annotated[
+        Path | None, typer.Option(help="Tracks with labels, in train, valid and test.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A run's folder, a bundle, or the published layout.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("evaluation"),
+    cache: Annotated[
+        Path | None, typer.Option(help="File that keeps the features of this model and task.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Of the head and of the order of batches.")] = 1234,
+    learning_rate: Annotated[float | None, typer.Option(help="Instead of the task's own.")] = None,
+) -> None:
+    """Train a small head on a model's frozen features, and judge it on the test split (MARBLE)."""
+    from models.bundle.loading import DEFAULT_BUNDLE
+    from models.errors import BundleNotFoundError
+    from models.training.evaluation.probing.run import run_probe
+    from models.training.evaluation.probing.tasks import TASKS, ProbeError
+    from models.training.finetuning.parent import ParentError
+
+    if task == "list":
+        for known in TASKS.values():
+            typer.echo(f"{known.name:20s} tags: {', '.join(known.kinds)}")
+        return
+    if task not in TASKS:
+        raise typer.BadParameter(f"there is no task {task!r}: {', '.join(TASKS)}")
+    if manifest is None:
+        raise typer.BadParameter("--manifest is needed")
+    try:
+        result = run_probe(
+            task, model or DEFAULT_BUNDLE, manifest, out, cache=cache, device=device, seed=seed,
+            learning_rate=learning_rate, say=typer.echo,
+        )  # fmt: skip
+    except (ProbeError, ParentError, BundleNotFoundError) as error:
+        raise typer.BadParameter(str(error)) from error
+    for name, i in result.figures.items():
+        typer.echo(f"{name:18s} {i.value:.3f} [{i.low:.3f}, {i.high:.3f}] chance {i.chance:.3f}")
+    typer.echo(f"written to {out}")

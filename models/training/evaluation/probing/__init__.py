@@ -1,0 +1,1 @@
+"""Probing in the MARBLE protocol: frozen features, a learned mix of layers, a small head."""
