@@ -1,4 +1,4 @@
-"""The background work of batches: list a folder, take its files in, end what is complete.
+"""The background work of batches: list a folder, take its files in, have ended what is complete.
 
 One runner works on a folder's batch at a time, by a lease on its row; but nothing relies on that.
 A listing that was killed is done again and adds only what is missing. A file is taken in by one
@@ -24,18 +24,10 @@ from sqlalchemy.orm import Session
 
 from service.database.engine import Database, database_now
 from service.database.import_tables import Import, ImportItem, ImportState, ItemState
-from service.database.tables import Job, JobState, Track, TrackState
-from service.errors import MuqueryError, TrackNotFound, Unavailable
+from service.errors import MuqueryError, Unavailable
 from service.imports.admission import BatchStopped, FolderFile, failure
-from service.imports.batches import (
-    add_items,
-    end_batch,
-    get_batch,
-    has_items,
-    has_open_jobs,
-    item_key,
-    settle,
-)
+from service.imports.batches import add_items, get_batch, item_key
+from service.imports.ending import BatchEnder
 from service.imports.folders import AllowedFolders, FolderScan, FoundFile, open_below
 from service.ingest.upload import UploadService
 from service.tracks.service import TrackService
@@ -75,7 +67,7 @@ class ImportRunner:
     ) -> None:
         self._database = database
         self._uploads = uploads
-        self._tracks = tracks
+        self._ender = BatchEnder(database, tracks)
         self._folders = folders
         self._owner = owner
         self._lease_s = lease_s
@@ -128,9 +120,8 @@ class ImportRunner:
             with self._claimed(import_id) as batch:
                 if batch is not None:
                     busy = self._work_on(batch) or busy
-        for import_id in self._running():
-            busy = self._end_if_complete(import_id) or busy
-        return self._take_out_cancelled() or busy
+        busy = self._ender.end_complete() or busy
+        return self._ender.take_out_cancelled(self._stop.is_set) or busy
 
     # --- a folder's batch -----------------------------------------------------------------------
 
@@ -275,60 +266,6 @@ class ImportRunner:
             batch.error_code = batch.error_message = None
             session.flush()
             yield session
-
-    # --- the end --------------------------------------------------------------------------------
-
-    def _running(self) -> Sequence[str]:
-        with self._database.read() as session:
-            query = select(Import.id).where(
-                Import.state == ImportState.RUNNING, Import.listed_at.is_not(None)
-            )
-            return session.scalars(query).all()
-
-    def _end_if_complete(self, import_id: str) -> bool:
-        with self._database.read() as session:
-            if has_items(session, import_id, ItemState.WAITING):
-                return False
-            if has_open_jobs(session, import_id):
-                return False
-        with self._database.write() as session:
-            batch = get_batch(session, import_id, lock=True)
-            if batch.state != ImportState.RUNNING or batch.listed_at is None:
-                return False
-            if has_items(session, import_id, ItemState.WAITING):
-                return False
-            if not has_open_jobs(session, import_id):
-                settle(session, import_id)
-                session.flush()
-            if has_items(session, import_id, ItemState.QUEUED):
-                return True
-            end_batch(session, batch, ImportState.DONE)
-        logger.info("import %s: done", import_id)
-        return True
-
-    def _take_out_cancelled(self) -> bool:
-        """Remove tracks that cancelled batches stored and nobody analysed; False when none is."""
-        query = (
-            select(Track.id)
-            .join(ImportItem, ImportItem.track_pk == Track.pk)
-            .join(Import, Import.id == ImportItem.import_id)
-            .join(Job, Job.track_pk == Track.pk)
-            .where(
-                Import.state == ImportState.CANCELLED,
-                ImportItem.state == ItemState.CANCELLED,
-                Track.state == TrackState.PENDING,
-                Job.state == JobState.CANCELLED,
-            )
-            .limit(TAKEN_AT_ONCE)
-        )
-        with self._database.read() as session:
-            unwanted = session.scalars(query).all()
-        for track_id in unwanted:
-            try:
-                self._tracks.delete_track(track_id)
-            except TrackNotFound:
-                continue
-        return bool(unwanted)
 
 
 def _item_row(import_id: str, found: FoundFile, now: object) -> dict[str, object]:

@@ -230,6 +230,8 @@ class ImportService:
             cancel_open(session, import_id)
             batch.listed_at = batch.listed_at or database_now(session)
             end_batch(session, batch, ImportState.CANCELLED)
+            batch.lease_until = batch.finished_at  # until a runner has taken out what was stored
+            session.flush()
             return _view(session, batch)
 
     def retry(self, import_id: str) -> Retried:

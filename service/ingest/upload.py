@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from service.audio.results import AudioProbe
 from service.blobs.store import BlobInfo, BlobStore, PendingBlob
 from service.database.engine import Database
-from service.database.tables import Job, Track
+from service.database.tables import Job, Track, TrackState
 from service.exchange.waiting import find_waiting_values
 from service.ids import new_id
-from service.jobs.queue import Priority, add_job
+from service.jobs.queue import Priority, add_job, hurry
 from service.tracks.blob_owners import lock_blob
 from service.tracks.metadata import clean_filename, clean_values
 from service.tracks.repository import find_or_create, find_track_by_sha256
@@ -175,6 +175,8 @@ class UploadService:
             uploaded = Uploaded(known, None, True)
             if admission:
                 admission.note(session, uploaded)
+            elif known.state == TrackState.PENDING:
+                hurry(session, known.pk)
             if self._blobs.find(info.sha256) is None:
                 pending.place()  # someone lost the file: these are its bytes
         return uploaded

@@ -267,6 +267,16 @@ def is_needed_elsewhere(session: Session, claim: HeldJob, priority: int) -> bool
     return session.scalar(urgent.limit(1)) is not None
 
 
+def hurry(session: Session, track_pk: int) -> None:
+    """Let the track's queued jobs go first, even if a paused batch holds them."""
+    session.execute(
+        update(Job)
+        .where(Job.track_pk == track_pk, Job.state == JobState.QUEUED)
+        .values(priority=Priority.INTERACTIVE, held=False)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def find_job(session: Session, track_pk: int, model_id: str) -> Job | None:
     """The embed job of a track under a model."""
     return session.scalar(

@@ -238,6 +238,21 @@ def test_uploads_go_before_a_busy_batch(batches: Batches, library: Library) -> N
     ]
 
 
+def test_someone_who_waits_for_a_file_of_a_paused_batch_gets_it(
+    batches: Batches, library: Library
+) -> None:
+    path = batches.write_tone("a.wav")
+    batches.write_tone("b.wav", 900.0)
+    import_id = batches.start()
+    batches.take_in()
+    batches.imports.pause(import_id)
+    someone = library.uploads.upload_file(path)
+    assert someone.duplicate
+    assert library.work_all() == 1
+    assert library.track(someone.track.id).state == "ready"
+    assert batches.counts(import_id) == {"queued": 1, "done": 1}
+
+
 def test_uploads_of_a_client_as_a_batch(batches: Batches, library: Library, music: Path) -> None:
     first, second = batches.write_tone("a.wav"), batches.write_tone("b.wav", 900.0)
     bad = music / "bad.mp3"
