@@ -9,6 +9,7 @@ import typer
 
 from models.errors import ModelError
 from service.cli.access import audit, create_key, list_keys, revoke_key, rotate_key
+from service.cli.changing import cancel_change, prune_models, status_of_change, use_model
 from service.cli.client import connect, upgrade_database
 from service.cli.options import Key, Url, read_settings, target
 from service.cli.output import EXIT_FAILED, CliError, console, error_console, print_table, size
@@ -18,7 +19,9 @@ def register(program: typer.Typer) -> None:
     program.add_typer(
         _group("index", "The vector index.", verify_index, repair_index, rebuild_index)
     )
-    program.add_typer(_group("model", "Models.", list_models, verify_model, pull_model))
+    models = (list_models, verify_model, pull_model)
+    changes = (use_model, status_of_change, cancel_change, prune_models)
+    program.add_typer(_group("model", "Models.", *models, *changes))
     program.add_typer(_group("db", "The database.", upgrade_db))
     program.add_typer(
         _group("key", "Keys of the API.", create_key, list_keys, rotate_key, revoke_key)
@@ -130,7 +133,7 @@ def pull_model(
         folder = pull(plan)
     except ModelError as error:
         raise CliError(str(error)) from None
-    out.print(f"ready in {folder}; serve it with MUQUERY_MODEL={name}", highlight=False)
+    out.print(f"ready in {folder}; change to it with `muquery model use {name}`", highlight=False)
 
 
 def upgrade_db() -> None:

@@ -1,6 +1,6 @@
 """Make `tests/data/tiny_bundle`: real towers, tokenizer and ONNX files, but random and tiny.
 
-    python -m tests.support.make_tiny_bundle [OUT_FOLDER]
+    python -m tests.support.make_tiny_bundle [OUT_FOLDER [SEED]]
 
 The weights are random, but the last map of each tower is whitened over synthetic clips and over
 words, so that different inputs embed apart and texts that share words embed closer. Tests of the
@@ -57,9 +57,9 @@ Made by `python -m tests.support.make_tiny_bundle`. Licence: Apache-2.0.
 """
 
 
-def make_tiny_network() -> MuQMuLan:
-    """The towers with random weights, the same ones at every call."""
-    torch.manual_seed(7)
+def make_tiny_network(seed: int = 7) -> MuQMuLan:
+    """The towers with random weights, the same ones at every call with a seed."""
+    torch.manual_seed(seed)
     width = 32
     layer = TransformerConfig(dim=width, depth=0, heads=2, head_dim=16)
     conformer = ConformerConfig(
@@ -160,9 +160,9 @@ def spread_towers(network: MuQMuLan, tokenizer: Tokenizer, clips: int = 96) -> N
     whiten_last_map(network.text.to_embedding, torch.cat(pooled))
 
 
-def main(out: Path = TINY_BUNDLE) -> None:
+def main(out: Path = TINY_BUNDLE, seed: int = 7) -> None:
     torch.set_num_threads(1)
-    network, tokenizer = make_tiny_network(), make_tokenizer()
+    network, tokenizer = make_tiny_network(seed), make_tokenizer()
     spread_towers(network, tokenizer)
     facts = BundleFacts(
         name="tiny-test",
@@ -192,4 +192,4 @@ def main(out: Path = TINY_BUNDLE) -> None:
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:2]))
+    main(*(Path(argument) for argument in sys.argv[1:2]), *map(int, sys.argv[2:3]))
