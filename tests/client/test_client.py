@@ -15,6 +15,7 @@ from muquery.client import (
     AsyncClient,
     Busy,
     Client,
+    Clip,
     ConnectionFailed,
     Invalid,
     NotFound,
@@ -105,6 +106,16 @@ def test_a_program_goes_all_the_way(server: Server, music: list[Path]) -> None:
         assert broken.value.status == 422
         assert client.check_index("verify").ok
         assert [model.active for model in client.models().items].count(True) == 1
+
+
+def test_clips_that_are_not_stored_are_searched_by(server: Server, music: list[Path]) -> None:
+    with Client(server.url) as client, music[1].open("rb") as file:
+        client.upload(music[1])
+        by_path = client.search([Clip(music[1]), Text("drums", weight=-0.2)])
+        by_file = client.search([Clip(file), Text("drums", weight=-0.2)])
+        assert by_path.items
+        assert [hit.score for hit in by_path.items] == [hit.score for hit in by_file.items]
+        assert by_path.items[0].track.sha256 == client.upload(music[1]).track.sha256
 
 
 def test_batches_and_events(server: Server, tmp_path: Path) -> None:
