@@ -31,6 +31,7 @@ from tests.support.service import (
 from tests.support.tones import write_tones
 
 OLD, NEW = "fake-1", "fake-2"
+WAIT_S = 120.0
 
 
 class TurnedEncoder(FakeEncoder):
@@ -74,7 +75,7 @@ class Changing:
         return found
 
     def wait_for(self, model_id: str) -> None:
-        eventually(lambda: self.search()["model_id"] == model_id)
+        eventually(lambda: self.search()["model_id"] == model_id, WAIT_S)
 
 
 @contextmanager
@@ -126,14 +127,14 @@ def test_searches_go_on_and_never_mix_models(changing: Changing) -> None:
     begun = changing.begin()
     assert begun["state"] == "next"
     assert (begun["change"]["done"], begun["change"]["tracks"]) == (0, 3)
-    eventually(lambda: changing.new.entered > 0)
+    eventually(lambda: changing.new.entered > 0, WAIT_S)
     before = len(seen)
-    eventually(lambda: len(seen) > before + 3)
+    eventually(lambda: len(seen) > before + 3, WAIT_S)
     assert set(seen) == {OLD}
     changing.new.gate.set()
-    eventually(lambda: NEW in seen or failures)
+    eventually(lambda: NEW in seen or failures, WAIT_S)
     after = len(seen)
-    eventually(lambda: len(seen) > after + 3 or failures)
+    eventually(lambda: len(seen) > after + 3 or failures, WAIT_S)
     done.set()
     searching.join()
     assert not failures
@@ -184,7 +185,7 @@ def test_what_is_uploaded_meanwhile_is_found_before_and_after(
         names = [hit["track"]["filename"] for hit in changing.search()["items"]]
         return "late.wav" in names[:2]
 
-    eventually(is_found)
+    eventually(is_found, WAIT_S)
     state = changing.client.get(f"{API}/index").json()
     assert (state["model_id"], state["tracks"]) == (NEW, 4)
     assert changing.client.post(f"{API}/index/verify").json()["ok"]
@@ -201,7 +202,7 @@ def test_a_track_that_cannot_be_analysed_holds_the_change_until_told(changing: C
         change = changing.models()["change"]
         return change and change["done"] == 2 and change["failed"] == 1 and change
 
-    change = eventually(has_failed)
+    change = eventually(has_failed, WAIT_S)
     assert change["progress"] == pytest.approx(2 / 3)
     assert changing.search()["model_id"] == OLD
     changing.begin(allow_missing=True)

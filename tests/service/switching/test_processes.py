@@ -1,0 +1,118 @@
+"""A change of model with real bundles: two processes that answer, one that works and is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.audio import write_audio
+from tests.support.encoder import SAMPLE_RATE_HZ, tone
+from tests.support.process import Server, environment, run_muquery, serving
+from tests.support.service import eventually
+
+pytestmark = pytest.mark.slow
+
+TRACKS = 10
+WAIT_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with other weights."""
+    from tests.support.make_tiny_bundle import main
+
+    folder = tmp_path_factory.mktemp("bundle") / "other"
+    main(folder, seed=8)
+    return folder
+
+
+@contextmanager
+def working(env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A `muquery worker`, killed after the block."""
+    with subprocess.Popen([sys.executable, "-m", "muquery", "worker"], env=env) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def search(server: Server) -> tuple[str, int]:
+    """The model of an answer and its number of hits; every answer must be one."""
+    answer = httpx.get(f"{server.api}/search", params={"q": "calm piano", "limit": 50})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    return found["model_id"], len(found["items"])
+
+
+def change_of(server: Server) -> dict[str, Any] | None:
+    change: dict[str, Any] | None = httpx.get(f"{server.api}/models").json()["change"]
+    return change
+
+
+def fill(server: Server, folder: Path) -> None:
+    for number in range(TRACKS):
+        path = write_audio(
+            folder / f"{number}.wav", tone(100.0 * 1.5**number, 25.0), SAMPLE_RATE_HZ
+        )
+        with path.open("rb") as file:
+            assert httpx.post(f"{server.api}/tracks", files={"file": file}).status_code == 202
+
+
+def test_every_process_follows_and_a_kill_in_the_middle_loses_nothing(
+    tmp_path: Path, database_url: str, other_bundle: Path
+) -> None:
+    env = environment(tmp_path / "data", database_url, WORKER="off", JOB_LEASE_S="2")
+    with serving(env) as one, serving(env) as two:
+        with working(env) as worker:
+            fill(one, tmp_path)
+            for server in (one, two):
+                eventually(lambda server=server: search(server)[1] == TRACKS, WAIT_S)
+            old, _ = search(one)
+            begun = run_muquery(
+                "model", "use", str(other_bundle), "--no-wait", "--url", one.url, env=env
+            )
+            assert begun.returncode == 0, begun.stderr
+            eventually(lambda: (change_of(one) or {}).get("done", 0) >= 2, WAIT_S)
+            worker.kill()
+        change = change_of(one)
+        assert change is not None
+        assert 2 <= change["done"] < TRACKS
+        assert {search(one), search(two)} == {(old, TRACKS)}
+        with working(env):
+            new = change["model_id"]
+            _watch([one, two], old, new)
+            shown = run_muquery("model", "status", "--url", two.url, env=env).stdout
+            assert "active" in shown
+            assert "unused" in shown
+            for server in (one, two):
+                assert httpx.post(f"{server.api}/index/verify").json()["ok"]
+            back = run_muquery("model", "use", env["MUQUERY_MODEL"], "--url", one.url, env=env)
+            assert back.returncode == 0, back.stderr
+            _watch([one, two], new, old)
+            pruned = run_muquery("model", "prune", "--yes", "--url", two.url, env=env)
+            assert f"vectors of {TRACKS} tracks" in pruned.stdout
+            assert "unused" not in run_muquery("model", "status", "--url", one.url, env=env).stdout
+            assert {search(one), search(two)} == {(old, TRACKS)}
+
+
+def _watch(servers: list[Server], before: str, after: str) -> None:
+    """Until both have changed: every answer on the way is whole, and nobody changes back."""
+    seen: dict[str, list[str]] = {server.url: [] for server in servers}
+
+    def have_changed() -> bool:
+        for server in servers:
+            model_id, hits = search(server)
+            assert hits == TRACKS
+            seen[server.url].append(model_id)
+        return all(models[-1] == after for models in seen.values())
+
+    eventually(have_changed, WAIT_S)
+    for models in seen.values():
+        assert models == sorted(models, key=[before, after].index)
