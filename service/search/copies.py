@@ -2,11 +2,11 @@
 
 Legend: E embedding width, S shown tracks.
 
-Two files of one recording (another codec, level, or a second cut off) have nearly parallel vectors
-and nearly the same length. Two files with the same title and artist and the same length count as
-copies with less alike vectors, and where no model has analysed both, without. The thresholds come
-from the measurement in docs/ranking.md. Copies are left out of an answer, never merged: what is
-alike to a model need not be one thing to its owner.
+Two files of one recording (another codec, level, or a second cut off) have nearly the same length,
+and nearly parallel vectors or the same title and artist. Names are needed beside vectors, because
+a codec that cuts the treble off changes a vector more than another piece may differ: see the
+measurement in docs/ranking.md. Copies are left out of an answer, never merged: what is alike to a
+model need not be one thing to its owner.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from models.interface import Vectors
 from service.database.tables import Track
 from service.search.vectors import track_vectors
 
-COPY_COSINE = 0.99
-NAMESAKE_COSINE = 0.95
+COPY_COSINE = 0.985
 LENGTH_TOLERANCE_S = 3.0
 LENGTH_TOLERANCE_SHARE = 0.02
 
@@ -97,9 +96,7 @@ def _direction(vector: Vectors | None) -> Vectors | None:
 def _is_copy(one: _Known, other: _Known, cosine: float) -> bool:
     if not _same_length(one.duration_s, other.duration_s):
         return False
-    if one.names is not None and one.names == other.names:
-        return one.direction is None or other.direction is None or cosine >= NAMESAKE_COSINE
-    return cosine >= COPY_COSINE
+    return cosine >= COPY_COSINE or (one.names is not None and one.names == other.names)
 
 
 def _same_length(one_s: float | None, other_s: float | None) -> bool:
