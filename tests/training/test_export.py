@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+import models
 from models.networks.config import (
     ConformerConfig,
     MelRVQConfig,
@@ -154,6 +155,28 @@ def test_a_frozen_encoder_stays_and_a_wrong_shape_is_refused(
 def test_a_sentence_encoder_cannot_be_trained() -> None:
     with pytest.raises(ValueError, match="must be frozen"):
         override(mulan_tiny(), ["network.freeze_text_encoder=false"])
+
+
+def test_a_run_on_a_trained_text_encoder_becomes_a_bundle(
+    mulan_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two updates need not have pulled unrelated texts apart.
+    monkeypatch.setattr("models.bundle.self_test.MAX_TEXT_COSINE", 1.01)
+    out = tmp_path / "bundle"
+    result = CliRunner().invoke(train_app, ["export", str(mulan_run), str(out)])
+    assert result.exit_code == 2
+    assert "--licence" in result.output
+    arguments = ["export", str(mulan_run), str(out), "--licence", "CC0-1.0"]
+    result = CliRunner().invoke(train_app, arguments)
+    assert result.exit_code == 0, result.output
+    encoder = models.load_bundle(out, device="cpu", threads=1)
+    trained = load_trained_mulan(mulan_run)
+    tokens = trained.reader.tokenizer.encode(["a low sound"])
+    ids, mask = torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.mask)
+    with torch.no_grad():
+        expected = trained.network.text_embedding(ids, mask).numpy()
+    assert float((encoder.embed_text(["a low sound"]) * expected).sum()) > 0.9999
+    assert encoder.max_text_tokens == trained.reader.tokenizer.max_tokens
 
 
 def interpreter_with_muq() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,14 @@ from models.training.finetuning.library import (
     split_groups,
 )
 from models.training.finetuning.parent import open_parent
-from models.training.finetuning.run import FinetuneOrder, _Tower, default_recipe, load_tuned
+from models.training.finetuning.run import (
+    FinetuneOrder,
+    _Tower,
+    default_recipe,
+    export_finetuned,
+    finetune,
+    load_tuned,
+)
 from models.training.finetuning.task import FinetuneTask, TunedTower
 from models.training.manifest import ManifestEntry
 from models.training.mel_cache import MelCache
@@ -36,6 +44,8 @@ from models.training.metrics import roc_auc
 from models.training.mulan import train_mulan
 from models.training.recipes import mulan_tiny
 from models.training.settings import override
+from tests.models.golden import golden_roots
+from tests.models.test_bundle_published import write_tokenizer
 from tests.training.tiny_corpus import make_entry, make_tiny_corpus, sound, write_wav
 
 _SOUNDS = ("low", "high", "noise", "pulse")
@@ -269,3 +279,28 @@ def test_judging_uses_the_same_vectors_as_evaluation(bundle: Path, tmp_path: Pat
     vector = embed_tracks(_Tower(parent.network().audio), MelCache(tmp_path / "mels"), [track])[0]
     assert vector.shape == (8,)
     assert 0.5 < float(np.linalg.norm(vector)) <= 1.0 + 1e-5
+
+
+@pytest.mark.parametrize("root", golden_roots(), ids=lambda root: root.name)
+def test_a_published_model_is_tuned_too(
+    root: Path, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random towers may put all texts into one place, which is what the self-tests refuse.
+    monkeypatch.setattr("models.bundle.published_bundle.run_self_test", lambda *_, **__: None)
+    monkeypatch.setattr("models.bundle.self_test.MAX_TEXT_COSINE", 1.01)
+    copied = Path(shutil.copytree(root, tmp_path / "golden"))
+    name = json.loads((copied / "muq-mulan" / "config.json").read_text())["text_model"]["name"]
+    write_tokenizer(copied / Path(name).name)
+    few = ["optimiser.updates=2", "optimiser.warmup_updates=0", "data.phases.0.until_update=2",
+           "data.phases.0.batch_size=4", "data.phases.0.crop_s=3", "loop.validate_every=1",
+           "layers=0", "loop.threads=1"]  # fmt: skip
+    order = FinetuneOrder(
+        library, str(copied / "muq-mulan"), tmp_path / "run", library / "tags.csv",
+        settings=tuple(few), processes=1,
+    )  # fmt: skip
+    report = finetune(order)
+    assert report.updates == 2
+    export_finetuned(tmp_path / "run", tmp_path / "tuned", "tuned", licence="CC0-1.0")
+    tuned = models.load_bundle(tmp_path / "tuned", device="cpu")
+    assert tuned.max_text_tokens == open_parent(order.bundle).encoder.max_text_tokens
+    assert tuned.licence == "CC0-1.0"

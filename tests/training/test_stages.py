@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from models.losses import softmax_contrast
+from models.losses import ContrastiveLoss, softmax_contrast
+from models.networks.config import ContrastiveKind
 from models.networks.mel_rvq import MelRVQ
 from models.training import mel_rvq, mulan, muq
 from models.training.checkpoint import load_module
+from models.training.cli import train_app
 from models.training.data import open_training_data
 from models.training.labels import LabelSettings, LabelStore
 from models.training.loop import Trainer
@@ -67,6 +70,7 @@ def test_mel_rvq_learns_to_reconstruct(rvq_run: Path) -> None:
     rvq = load_mel_rvq(rvq_run)
     assert isinstance(rvq, MelRVQ)
     assert not rvq.training
+    assert (rvq_run / "plots" / "code_use.png").exists()
 
 
 def test_code_use_counts() -> None:
@@ -142,6 +146,7 @@ def test_mulan_learns_the_tiny_corpus(corpus: TinyCorpus, tmp_path: Path) -> Non
     lines = metrics(tmp_path / "run", "train")
     for name in ("contrast", "distill_clips", "distill_tags"):
         assert lines[-1][name] < lines[0][name], name
+    assert (tmp_path / "run" / "plots" / "similarity.png").exists()
 
     trained = load_trained_mulan(tmp_path / "run")
     tokens = trained.reader.tokenizer.encode(["low sound", "a noise"])
@@ -185,6 +190,27 @@ def test_pairs_with_the_same_text_are_no_negatives(corpus: TinyCorpus) -> None:
     torch.testing.assert_close(same, softmax_contrast(scaled, decoupled=True))
 
 
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_twins_are_no_negatives_of_other_losses_either(kind: ContrastiveKind) -> None:
+    loss = ContrastiveLoss(kind)
+    audio, text = (torch.nn.functional.normalize(torch.randn(3, 8), dim=1) for _ in range(2))
+    scores = (audio @ text.T * loss.log_temperature.detach().exp()).double()
+    if loss.bias is not None:
+        scores = scores + float(loss.bias.detach())
+    pairs = [(i, j) for i in range(3) for j in range(3) if i == j or {i, j} != {1, 2}]
+    expected = 0.0
+    for i in range(3):
+        if kind == "softmax":
+            for rows in (scores, scores.T):
+                rivals = [rows[i, j].exp() for j in range(3) if (i, j) in pairs]
+                expected += float(0.5 * (sum(rivals).log() - rows[i, i])) / 3  # type: ignore[union-attr]
+        else:
+            signed = [(1 if i == j else -1) * scores[i, j] for j in range(3) if (i, j) in pairs]
+            expected += sum(float(torch.log1p(torch.exp(-s))) for s in signed) / 3
+    got = contrast(loss, audio, text, torch.tensor([0, 1, 1]))
+    assert float(got.detach()) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_run_is_continued_on_the_same_data_only(corpus: TinyCorpus, rvq_run: Path) -> None:
     with pytest.raises(RunError, match="other data"):
         Run.open(rvq_run, "mel_rvq", "tiny", mel_rvq_tiny(), "another hash", resume=True)
@@ -223,3 +249,27 @@ def test_an_iteration_learns_from_the_labels_of_the_one_before(
     )
     train_muq(again, tmp_path / "muq2", "tiny", resume=False)
     assert metrics(tmp_path / "muq2", "train")[-1]["loss"] > 0
+
+
+def test_iterations_follow_one_another_by_command(
+    corpus: TinyCorpus, muq_run: Path, tmp_path: Path
+) -> None:
+    """The chain of docs/training.md, twice: relabel, muq, relabel, muq."""
+    runner, before = CliRunner(), muq_run
+    data = [word for setting in corpus.data_settings for word in ("--set", setting)]
+    for number in (2, 3):
+        relabel, after = tmp_path / f"relabel-{number}", tmp_path / f"muq-{number}"
+        steps = [
+            ["relabel", "--run", str(relabel), "--set", f"muq_run={before}"],
+            ["muq", "--run", str(after), "--set", "muq.rvq=none",
+             "--set", f"label_folder={relabel / 'labels'}"],
+        ]  # fmt: skip
+        for step in steps:
+            result = runner.invoke(train_app, [*step, "--recipe", "tiny", *data])
+            assert result.exit_code == 0, result.output
+        # Held-out tracks have labels too, so that the new network is validated on them.
+        assert metrics(after, "valid")[-1]["loss"] > 0
+        source = json.loads((relabel / "labels" / "labels.json").read_text())["source"]
+        assert json.loads(source)["muq_run"] == str(before)
+        before = after
+    assert load_muq(before).rvq is None

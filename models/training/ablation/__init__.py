@@ -1,0 +1,1 @@
+"""The comparisons of the paper at a size of one's own: targets, iteration, pre-training."""
