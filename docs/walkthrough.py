@@ -46,9 +46,13 @@ def look_around(muquery: Client, demo_tracks: int) -> None:
     health = muquery.ready()
     model = next(model for model in muquery.models().items if model.active)
     say(f"ready ({health.version}); model {model.name} {model.model_id}, {model.embed_dim} numbers")
-    deadline = time.monotonic() + 300
-    while (ready := sum(1 for _ in muquery.tracks(state="ready", limit=100))) < demo_tracks:
-        check(time.monotonic() < deadline, f"only {ready} of {demo_tracks} tracks became ready")
+    ready, seen_at = 0, time.monotonic()
+    while ready < demo_tracks:
+        found = sum(1 for _ in muquery.tracks(state="ready", limit=100))
+        if found > ready:
+            ready, seen_at = found, time.monotonic()
+        waited_s = time.monotonic() - seen_at
+        check(waited_s < 120, f"only {ready} of {demo_tracks} tracks became ready")
         time.sleep(1)
     index = muquery.index()
     say(f"{ready} tracks, {index.clips} clips in the {index.engine} index")
