@@ -32,7 +32,15 @@ from models.training.evaluation.sets import COLLECTION, EvaluationSets, read_set
 from models.training.evaluation.teacher_scores import missing_for_teacher, open_teacher
 from models.training.manifest import ManifestEntry
 
-LABELLED = ("e1", "labelled_dev", "labelled_test", "labelled_test_common", "labelled")
+LABELLED = (
+    "e1",
+    "labelled_dev",
+    "labelled_test",
+    "labelled_test_common",
+    "labelled",
+    "labelled_common",
+)
+FREE_TEXT, ALL_POOLS = "free text", "all pools"
 RENDERS = ("renders_styles", "renders_font")
 TEMPO_PROMPTS = (*PROMPTS, "{label} tempo")
 MODE_PROMPTS = ("{label} key", "music in a {label} key")
@@ -177,24 +185,35 @@ def _query_tables(
 def _free_text_tables(
     bundle: Scorer, teacher: Scorer | None, found: EvaluationSets
 ) -> list[QueryTable]:
-    """Every pool on its own, and all sixty sentences together.
+    """Every pool on its own, and all sentences together.
 
-    A bundle that was trained on some of the tracks is asked about the others only.
+    A bundle that was trained on some of the tracks is asked about the others only; the common pool
+    is the same for every bundle.
     """
-    parts = []
-    sentences = read_free_text()
-    for pool in sorted({sentence.pool for sentence in sentences}):
-        entries = found.get(pool)
-        asked = [
-            s for s in sentences if s.pool == pool and not set(s.right) & set(found.trained_on)
-        ]
-        if entries and asked:
-            truth = right_tracks(asked, entries)
-            texts = [sentence.text for sentence in asked]
-            parts.append(judge_queries(pool, "free text", bundle, teacher, texts, truth, entries))
-    if len(parts) < 2:
-        return parts
-    return [*parts, table_of("all pools", "free text", [x for part in parts for x in part.lines])]
+    parts = {
+        pool: _free_text_table(pool, pool, bundle, teacher, found)
+        for pool in sorted({sentence.pool for sentence in read_free_text()})
+    }
+    tables = [table for table in parts.values() if table is not None]
+    if len(tables) == len(parts):
+        lines = [line for table in tables for line in table.lines]
+        tables.append(table_of(ALL_POOLS, FREE_TEXT, lines))
+    common = _free_text_table("labelled", "labelled_common", bundle, teacher, found)
+    return tables if common is None else [*tables, common]
+
+
+def _free_text_table(
+    pool: str, name: str, bundle: Scorer, teacher: Scorer | None, found: EvaluationSets
+) -> QueryTable | None:
+    """The sentences of a pool whose right tracks are all in the set `name`."""
+    entries = found.get(name)
+    there = {entry.id for entry in entries}
+    asked = [s for s in read_free_text() if s.pool == pool and set(s.right) <= there]
+    if not entries or not asked:
+        return None
+    truth = right_tracks(asked, entries)
+    texts = [sentence.text for sentence in asked]
+    return judge_queries(name, FREE_TEXT, bundle, teacher, texts, truth, entries)
 
 
 def _robustness(

@@ -23,6 +23,7 @@ from models.training.evaluation.weighted import (
 from models.training.manifest import ManifestEntry
 from models.training.metrics import Bools, Floats, average_precision, roc_auc
 
+FEWEST_GROUPS = 8
 Metric = Callable[[Floats, Bools, Counts], Values]
 
 
@@ -44,7 +45,7 @@ class TagTable:
     """Zero-shot labels of one kind on one set: macro measures by name, and a line per label.
 
     `roc_auc_by_group` has its interval over artists and packages instead of tracks: wider, and the
-    honest one where few artists made most tracks.
+    honest one where few artists made most tracks; None with fewer than eight of them.
     """
 
     set: str
@@ -52,7 +53,7 @@ class TagTable:
     tracks: int
     groups: int
     measures: dict[str, Comparison]
-    roc_auc_by_group: Comparison
+    roc_auc_by_group: Comparison | None
     labels: tuple[LabelLine, ...]
 
 
@@ -94,8 +95,10 @@ def judge_tags(
         tracks=len(judged),
         groups=len(set(groups)),
         measures=_tag_measures(systems, truth, known),
-        roc_auc_by_group=compare(
-            [_macro(weighted_roc_auc, s, truth, known) for s in systems], groups, 0.5
+        roc_auc_by_group=(
+            compare([_macro(weighted_roc_auc, s, truth, known) for s in systems], groups, 0.5)
+            if len(set(groups)) >= FEWEST_GROUPS
+            else None
         ),
         labels=tuple(
             _label_line(label, truth[:, i], known[:, i], [scores[:, i] for scores in systems])

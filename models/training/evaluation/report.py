@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from models.training.evaluation.bundled import BundleReport
+from models.training.evaluation.bundled import ALL_POOLS, FREE_TEXT, BundleReport
 from models.training.evaluation.compare import Comparison
 from models.training.evaluation.figures import draw_figures
 from models.training.evaluation.judging import TagTable
@@ -68,7 +68,7 @@ def page(report: BundleReport) -> str:
         "## By label",
         *(_labels(table) for table in report.tags),
         "## Free text, sentence by sentence",
-        *(_lines(table) for table in report.queries if table.kind == "free text"),
+        *(_lines(t) for t in report.queries if t.kind == FREE_TEXT and t.set != ALL_POOLS),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -108,8 +108,9 @@ def _tag_rows(table: TagTable) -> Iterable[str]:
     kind = f"{table.kind}, {len(table.labels)} labels"
     for name, found in table.measures.items():
         yield measure_row(of, kind, name, found)
-    by_group = f"ROC-AUC, interval over {table.groups} groups"
-    yield measure_row(of, kind, by_group, table.roc_auc_by_group)
+    if table.roc_auc_by_group is not None:
+        by_group = f"ROC-AUC, interval over {table.groups} artists or packages"
+        yield measure_row(of, kind, by_group, table.roc_auc_by_group)
 
 
 def _query_rows(table: QueryTable) -> Iterable[str]:

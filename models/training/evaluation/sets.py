@@ -55,9 +55,10 @@ def read_sets(corpus: Path, model_id: str, with_test: bool) -> EvaluationSets:
     if with_test and labelled:
         sets["labelled"] = labelled
         # What no bundle was ever trained on: the same tracks for every bundle that is compared.
-        sets["labelled_test_common"] = tuple(
-            entry for entry in sets.get("labelled_test", ()) if not entry.tags.get("trained_on_by")
-        )
+        for name in ("labelled", "labelled_test"):
+            common = [e for e in sets.get(name, ()) if not e.tags.get("trained_on_by")]
+            if len(common) < len(sets.get(name, ())):
+                sets[f"{name}_common"] = tuple(common)
     return EvaluationSets(
         folder=folder,
         sets=sets,

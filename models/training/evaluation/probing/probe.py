@@ -81,7 +81,8 @@ def train_probe(
     rate = learning_rate or task.learning_rate
     train, valid = parts["train"], parts["valid"]
     outputs = len(train.targets.names)
-    head = LayerMixHead(*train.features.means.shape[1:], outputs)
+    _, layers, width = train.features.means.shape
+    head = LayerMixHead(layers, width, outputs)
     optimiser = torch.optim.Adam(head.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, mode="max", factor=0.5, patience=task.patience

@@ -39,7 +39,7 @@ def run_probe(
         raise ProbeError(f"{manifest.name} has no tracks of the split {missing[0]}")
     targets = make_targets(task, entries)
     features = extract_features(open_muq(model), task, entries, manifest.parent, cache, device, say)
-    parts = {
+    parts: dict[str, Part] = {
         split: select(features, targets, [i for i, e in enumerate(entries) if e.split == split])
         for split in SPLITS
     }
