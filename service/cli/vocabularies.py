@@ -27,6 +27,7 @@ def register(program: typer.Typer) -> None:
     group.command("list")(list_vocabularies)
     group.command("show")(show_vocabulary)
     group.command("set")(set_vocabulary)
+    group.command("use")(use_vocabulary)
     group.command("delete")(delete_vocabulary)
     group.command("try")(try_label)
     program.add_typer(group)
@@ -98,11 +99,31 @@ def set_vocabulary(
 ) -> None:
     """Save a new version of a vocabulary."""
     body = {**_read(file), **({"make_default": True} if default else {})}
-    saved = _run(lambda client: client.request("PUT", f"/vocabularies/{name}", json=body), url, key)
+    _tell_saved(_run(lambda client: _put(client, name, body), url, key))
+
+
+def use_vocabulary(name: Name, url: Url = None, key: Key = None) -> None:
+    """Tag every track with a stored vocabulary from now on."""
+
+    async def use(client: Client) -> Any:
+        found = await client.get(f"/vocabularies/{name}")
+        body = {"description": found["description"], "groups": found["groups"]}
+        return await _put(client, name, {**body, "make_default": True})
+
+    _tell_saved(_run(use, url, key))
+
+
+async def _put(client: Client, name: str, body: dict[str, Any]) -> Any:
+    return await client.request("PUT", f"/vocabularies/{name}", json=body)
+
+
+def _tell_saved(saved: dict[str, Any]) -> None:
     vocabulary = saved["vocabulary"]
     what = "saved as" if saved["new_version"] else "is already"
     console().print(
-        f"{name} {what} version {vocabulary['version']}.", highlight=False, markup=False
+        f"{vocabulary['name']} {what} version {vocabulary['version']}.",
+        highlight=False,
+        markup=False,
     )
     if saved["job_id"]:
         console().print(

@@ -70,6 +70,10 @@ def test_vocabularies_from_file_to_deletion(home: Path, capsys: pytest.CaptureFi
     again = json.loads(printed(capsys, "vocab", "show", "moods", "--json"))
     file.write_text(json.dumps(again))
     assert "is already version 1" in printed(capsys, "vocab", "set", "moods", str(file))
+    assert "tagged again in job" in printed(capsys, "vocab", "use", "moods")
+    assert "make another the default" in refused(capsys, "vocab", "delete", "moods")
+    assert "tagged again in job" in printed(capsys, "vocab", "use", "standard")
+    assert "version 1 of 1" in printed(capsys, "vocab", "show", "standard"), "nothing was changed"
     assert "deleted" in printed(capsys, "vocab", "delete", "moods")
     assert "No vocabulary" in refused(capsys, "vocab", "show", "moods")
     assert "make another the default" in refused(capsys, "vocab", "delete", "standard")
