@@ -30,6 +30,7 @@ from service.imports.folders import AllowedFolders
 from service.imports.runner import ImportRunner
 from service.imports.service import ImportService
 from service.imports.webhooks import WebhookRules
+from service.index_sync.factory import forget_snapshots
 from service.index_sync.projection import Projection
 from service.index_sync.shared import SharedProjection
 from service.inference.batcher import TextEmbedder
@@ -45,6 +46,7 @@ from service.serving.first import FirstModel, LoadModel, identity_of, source_of
 from service.serving.follower import ModelFollower
 from service.serving.model import Ground, ModelServices
 from service.settings import Settings
+from service.switching import registry
 from service.switching.registry import ModelIdentity
 from service.switching.service import ModelChanges
 from service.tagging.distribution import DistributionService
@@ -232,10 +234,14 @@ class Services:
         self.import_runner.stop()
         self.webhooks.stop()
 
-    def stop(self) -> None:
-        """Give a running job back, save the index, end the model's thread."""
+    def ask_to_stop(self) -> None:
+        """Ask without waiting; safe in a signal handler."""
         self._stopping.set()
         self.worker.ask_to_stop()
+
+    def stop(self) -> None:
+        """Give a running job back, save the index, end the model's thread."""
+        self.ask_to_stop()
         self.stop_batches()
         self.worker.stop()
         if self._housekeeping is not None:
@@ -252,6 +258,7 @@ class Services:
             log.warning("the file store did not answer: orphans are collected at the next start")
         except Exception:
             log.exception("orphans could not be collected; the next start tries again")
+        self._forget_snapshots()
         if self.settings.demo_library:
             offer_demo_library(
                 self.database, self.encoder, self.uploads, stopping=self._stopping.is_set
@@ -259,6 +266,16 @@ class Services:
         self._prune_audit()
         while not self._stopping.wait(AUDIT_PRUNED_EVERY_S):
             self._prune_audit()
+
+    def _forget_snapshots(self) -> None:
+        """Saved indexes of models that were pruned since the last start."""
+        try:
+            with self.database.read() as session:
+                known = {model.model_id for model in registry.list_known(session)}
+            if known:
+                forget_snapshots(self.settings, known)
+        except Exception:
+            log.exception("saved indexes of pruned models were not removed")
 
     def _prune_audit(self) -> None:
         try:

@@ -6,7 +6,9 @@ from service.access.limits import CostClass
 
 _BY_BEGINNING = (
     ("POST", "/tracks", CostClass.UPLOAD),
+    ("POST", "/tracks/bulk", CostClass.OTHER),
     ("POST", "/import", CostClass.UPLOAD),
+    ("POST", "/embeddings/import", CostClass.UPLOAD),
     ("*", "/search", CostClass.SEARCH),
     ("GET", "/tracks/{track_id}/passages", CostClass.SEARCH),
     ("POST", "/tags", CostClass.MODEL),

@@ -70,7 +70,7 @@ def worker() -> None:
     upgrade_database(settings)
     services = services_of(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: services.worker.ask_to_stop())
+        signal.signal(number, lambda *_: services.ask_to_stop())
     console().print(f"working as {services.worker.owner}; stop with Ctrl-C", highlight=False)
     _work(services)
 

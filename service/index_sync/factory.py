@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Collection
+
 from service.database.engine import Database
 from service.index_sync.projection import Projection
 from service.index_sync.shared import SharedProjection
@@ -26,6 +29,22 @@ def open_projection(
         poll_s=settings.index_poll_s,
         snapshot_every_s=settings.snapshot_every_s,
     )
+
+
+def forget_snapshots(settings: Settings, known: Collection[str]) -> int:
+    """Remove this machine's saved indexes of models that are not `known`; returns how many.
+
+    They only save time at a start, and a pruned model has none.
+    """
+    folder = settings.data_dir / "index"
+    strange = [
+        path
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.name not in known and (path / "clips" / "manifest.json").is_file()
+    ]
+    for path in strange:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(strange)
 
 
 def _open_milvus(

@@ -9,6 +9,7 @@ from service.api.auth import MAY_WRITE
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
 from service.api.filters import tags_model
+from service.api.request_context import note_target
 from service.runtime import Services
 from service.tracks.bulk import BulkOutcome, Selection
 from service.tracks.repository import TrackFilter
@@ -47,6 +48,7 @@ def _selection(services: Services, wanted: schemas.Selection) -> Selection:
 
 
 def _result(outcome: BulkOutcome, dry_run: bool) -> schemas.BulkResult:
+    note_target(f"{outcome.changed} tracks" + (" (dry run)" if dry_run else ""))
     return schemas.BulkResult(
         matched=outcome.matched,
         changed=outcome.changed,

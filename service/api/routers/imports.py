@@ -11,6 +11,7 @@ from service.api.auth import MAY_READ, MAY_WRITE
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
 from service.api.import_wire import created_out, import_out, item_out, wanted_in
+from service.api.request_context import note_target
 from service.ids import is_id
 from service.imports.errors import ImportNotFound
 
@@ -49,7 +50,9 @@ def create_import(
     services.import_runner.wake()
     if not created.new:
         response.status_code = 200
-    return created_out(created)
+    answer = created_out(created)
+    note_target(answer.id)
+    return answer
 
 
 @router.get("", dependencies=[MAY_READ], responses=errors())

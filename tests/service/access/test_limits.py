@@ -12,6 +12,7 @@ from service.access.limits import (
     TokenBuckets,
     TooManyFailures,
 )
+from service.api.cost import cost_class
 
 SEARCH, UPLOAD = CostClass.SEARCH, CostClass.UPLOAD
 
@@ -150,3 +151,20 @@ def test_threads_do_not_get_more_than_there_is(clock: Clock) -> None:
     for thread in threads:
         thread.join()
     assert len(passed) == 500
+
+
+@pytest.mark.parametrize(
+    ("method", "template", "kind"),
+    [
+        ("GET", "/search", "search"), ("POST", "/search", "search"),
+        ("POST", "/search/audio", "search"), ("GET", "/tracks/{track_id}/passages", "search"),
+        ("POST", "/tracks", "upload"), ("POST", "/imports", "upload"),
+        ("POST", "/embeddings/import", "upload"), ("POST", "/embeddings", "model"),
+        ("POST", "/tags", "model"), ("POST", "/tags/audio", "model"),
+        ("GET", "/tracks", "other"), ("GET", "/tracks/{track_id}/audio", "other"),
+        ("POST", "/tracks/bulk/update", "other"), ("DELETE", "/tracks/{track_id}", "other"),
+        ("GET", "/keys", "other"),
+    ],
+)  # fmt: skip
+def test_what_each_call_counts_as(method: str, template: str, kind: str) -> None:
+    assert cost_class(method, template) == kind
