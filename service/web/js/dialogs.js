@@ -34,12 +34,12 @@ export function openDialog(title, build) {
 }
 
 /** Ask before something that cannot be undone; resolves with true or null. */
-export function confirmDialog(title, text, action) {
+export function confirmDialog(title, text, action, kind = "danger") {
   return openDialog(title, (close) => ({
     body: el("p", {}, text),
     foot: [
-      button({ onclick: () => close() }, strings.keep),
-      button({ class: "danger", onclick: () => close(true) }, action),
+      button({ onclick: () => close() }, strings.leave),
+      button({ class: kind, onclick: () => close(true) }, action),
     ],
   }));
 }
