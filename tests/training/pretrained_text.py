@@ -15,7 +15,7 @@ from models.published_config import write_text
 from models.published_names import text_name
 
 SIZES = TextEncoderConfig(
-    vocab_size=260, width=12, layers=1, heads=2, feed_forward=16, max_positions=64
+    vocab_size=260, width=12, layers=1, heads=2, feed_forward=16, max_positions=130
 )
 
 

@@ -20,7 +20,6 @@ from models.networks.config import (
     ConformerConfig,
     MelRVQConfig,
     MuQConfig,
-    TextEncoderConfig,
 )
 from models.networks.muq import MuQ
 from models.networks.muq_mulan import MuQMuLan
@@ -32,7 +31,7 @@ from models.training.muq import load_muq, train_muq
 from models.training.published_export import ExportError, export_published
 from models.training.recipes import mulan_tiny, muq_tiny
 from models.training.settings import override
-from tests.training.pretrained_text import make_pretrained
+from tests.training.pretrained_text import SIZES, make_pretrained
 from tests.training.tiny_corpus import TinyCorpus, make_tiny_corpus
 
 # Small, and of the form that the layout can say: 1024 codes of 16, eight books.
@@ -53,11 +52,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
 
 
 def published_recipe(corpus: TinyCorpus) -> MulanRecipe:
-    text = TextEncoderConfig(
-        vocab_size=260, width=12, layers=1, heads=2, feed_forward=16, max_positions=64
-    )
     network = dataclasses.replace(
-        mulan_tiny().network, muq=NETWORK, text=text, text_width=12, text_projection=True,
+        mulan_tiny().network, muq=NETWORK, text=SIZES, text_width=12, text_projection=True,
         freeze_text_encoder=False, clip_s=10,
     )  # fmt: skip
     recipe = override(mulan_tiny(), [*corpus.data_settings, "optimiser.updates=2"])
