@@ -2,6 +2,36 @@
 
 import { el, icon } from "./dom.js";
 import { strings } from "./strings.js";
+import { toast } from "./toasts.js";
+
+const AUDIO_NAME = /\.(aac|aif|aiff|flac|m4a|mp3|mp4|oga|ogg|opus|wav|wma)$/i;
+
+/** All files of a drop, those in folders too; of a folder only what looks like audio. */
+async function filesOf(transfer) {
+  // Both must be read before the first await: the drop's data is gone after it.
+  const files = [...transfer.files];
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return files;
+  const found = [];
+  for (const entry of entries) await walk(entry, found, true);
+  return found;
+}
+
+async function walk(entry, found, isDropped) {
+  if (entry.isFile) {
+    if (isDropped || AUDIO_NAME.test(entry.name)) {
+      found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+    }
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) {
+    // A reader gives a hundred entries at a time, and none when it is done.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return;
+    for (const each of some) await walk(each, found, false);
+  }
+}
 
 function target(name, iconName, text) {
   return el("div", { class: "drop-target", "data-drop": name }, icon(iconName), el("p", {}, text));
@@ -16,6 +46,16 @@ export function acceptDrops({ onAdd, onClip, takesClip }) {
   let depth = 0;
   const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
   const over = (event) => event.target instanceof Element && event.target.closest("[data-drop]");
+
+  async function addFrom(transfer) {
+    try {
+      const files = await filesOf(transfer);
+      if (files.length) onAdd(files);
+      else toast(strings.drop.nothing, { bad: true });
+    } catch {
+      toast(strings.drop.unreadable, { bad: true });
+    }
+  }
 
   function close() {
     depth = 0;
@@ -45,8 +85,7 @@ export function acceptDrops({ onAdd, onClip, takesClip }) {
     event.preventDefault();
     const chosen = over(event);
     close();
-    const files = [...event.dataTransfer.files];
-    if (chosen === clip && takesClip()) onClip(files[0]);
-    else onAdd(files);
+    if (chosen === clip && takesClip()) onClip(event.dataTransfer.files[0]);
+    else addFrom(event.dataTransfer);
   });
 }

@@ -266,7 +266,12 @@ export const strings = {
     abandonedTitle: "An unfinished deletion",
     abandoned: (n) => `The page was closed while ${plural(n, "a track was", `${n} tracks were`)} about to be deleted. ${plural(n, "It is", "They are")} still here.`,
   },
-  drop: { add: "Add to the library", clip: "Search with this recording" },
+  drop: {
+    add: "Add to the library",
+    clip: "Search with this recording",
+    nothing: "There is no audio in what was dropped.",
+    unreadable: "The browser could not read what was dropped.",
+  },
   uploads: {
     heading: "Uploads",
     sum: (done, all, bad) => `${done} of ${all} done${bad ? `, ${bad} failed` : ""}`,
