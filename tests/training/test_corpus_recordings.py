@@ -41,6 +41,7 @@ from models.training.corpus.rules import (
     RESERVED_PACKAGES,
     TRAINING_LICENCES,
 )
+from models.training.evaluation.labelled import read_labelled
 from models.training.manifest import ManifestError, read_manifest
 
 RATE_HZ = 24_000
@@ -274,6 +275,10 @@ def test_manifests_part_training_from_held_out(tmp_path: Path) -> None:
     straddling = [dataclasses.replace(entry, group="one") for entry in entries]
     with pytest.raises(ManifestError):
         assemble(straddling, [], [], [])
+    trained_on = next(entry for entry in entries if entry.split == "train")
+    labelled = dataclasses.replace(trained_on, id=read_labelled()[0].id)
+    with pytest.raises(ManifestError, match="held out for the labelled evaluation"):
+        assemble([labelled], [], [], [])
 
 
 def test_opus_is_the_same_bytes_every_time_and_decodes_to_what_was_written(tmp_path: Path) -> None:

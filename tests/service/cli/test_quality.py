@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,11 @@ def test_a_track_that_is_not_there_ends_the_judgement(
     path = write_csv(library, "query,track\ndeep,No such piece\n")
     assert run(["evaluate", "library", "--queries", str(path)]) == 1
     assert "0 tracks of the library are called 'No such piece'" in capsys.readouterr().err
+
+
+def test_judging_a_library_needs_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import service.cli.quality"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_broken_lines_are_named(tmp_path: Path) -> None:
