@@ -155,18 +155,33 @@ def test_a_comparison_has_the_interval_of_the_difference() -> None:
     poor = rng.normal(size=(40, 3))
     good = poor + 3.0 * truth
     groups = [str(i // 2) for i in range(40)]
-    figures = {c.name: c for c in compare({"a": poor}, {"a": good}, {"a": truth}, groups, 200)}
+    told = {kind: np.ones(40, dtype=bool) for kind in "ab"}
+    compared = compare({"a": poor}, {"a": good}, {"a": truth}, told, groups, 200)
+    figures = {c.name: c for c in compared}
     figure = figures["a roc_auc"]
     assert figure.verdict == "helped"
     expected = [np.mean([roc_auc(s[:, i], truth[:, i]) for i in range(3)]) for s in (poor, good)]
     assert figure.before.value == pytest.approx(expected[0])
     assert figure.difference.value == pytest.approx(expected[1] - expected[0])
     assert figure.difference.low <= figure.difference.value <= figure.difference.high
-    back = compare({"a": good}, {"a": poor}, {"a": truth}, groups, 200)
+    back = compare({"a": good}, {"a": poor}, {"a": truth}, told, groups, 200)
     assert back[0].verdict == "harmed"
-    same = compare({"a": good, "b": good}, {"a": good, "b": good}, {"a": truth, "b": truth}, groups)
+    both, right = {"a": good, "b": good}, {"a": truth, "b": truth}
+    same = compare(both, both, right, told, groups, 50)
     assert same[0].name == "all labels roc_auc"
     assert same[0].verdict == "no measurable difference"
+
+
+def test_tracks_without_a_label_of_a_kind_are_not_judged_by_it() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.eye(3, dtype=bool)[rng.integers(0, 3, 30)]
+    told = np.arange(30) % 3 > 0
+    truth[~told] = False
+    scores = rng.normal(size=(30, 3)) + truth
+    groups = [str(i) for i in range(30)]
+    figure = compare({"a": scores}, {"a": scores}, {"a": truth}, {"a": told}, groups, 20)[0]
+    expected = np.mean([roc_auc(scores[told, i], truth[told, i]) for i in range(3)])
+    assert figure.after.value == pytest.approx(expected)
 
 
 def test_general_ability_is_one_where_nothing_moved() -> None:

@@ -18,7 +18,6 @@ from models.training.metrics import (
     Interval,
     average_precision,
     bootstrap,
-    macro,
     r_precision,
     roc_auc,
 )
@@ -67,13 +66,15 @@ def compare(
     before: Mapping[str, Floats],
     after: Mapping[str, Floats],
     truths: Mapping[str, Bools],
+    known: Mapping[str, Bools],
     groups: Sequence[str],
     draws: int = 1000,
 ) -> list[Comparison]:
     """Compare scores [N, L] of every kind of label, and of all kinds' labels together first.
 
-    Whole groups are resampled, the same for both models, so that the difference has an interval of
-    its own, which is narrower than theirs.
+    `known` [N] says of each kind which tracks have any label of it: the others are not known to
+    lack one, and are left out of that kind. Whole groups are resampled, the same for both models,
+    so that the difference has an interval of its own, which is narrower than theirs.
     """
     kinds = {"all labels": tuple(truths)} | {kind: (kind,) for kind in truths}
     if len(truths) == 1:
@@ -82,11 +83,12 @@ def compare(
     for name, chosen in kinds.items():
         old, new = (np.concatenate([s[k] for k in chosen], axis=1) for s in (before, after))
         right = np.concatenate([truths[k] for k in chosen], axis=1)
+        told = [np.repeat(known[k][:, None], truths[k].shape[1], axis=1) for k in chosen]
+        judged = _Judged(right, np.concatenate(told, axis=1))
         for metric, function in METRICS.items():
-            chance = 0.5 if metric == "roc_auc" else float(right.mean(axis=0).mean())
-            comparisons.append(
-                _compare(f"{name} {metric}", function, (old, new), right, groups, chance, draws)
-            )
+            chance = 0.5 if metric == "roc_auc" else judged.share
+            figure = f"{name} {metric}"
+            comparisons.append(_compare(figure, function, judged, old, new, groups, chance, draws))
     return comparisons
 
 
@@ -106,28 +108,49 @@ def general_ability(
     )
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """Which labels are right, and for which tracks that is known, both [N, L]."""
+
+    right: Bools
+    known: Bools
+
+    @property
+    def share(self) -> float:
+        """The mean share of known tracks for which a label is right."""
+        return float((self.right.sum(axis=0) / self.known.sum(axis=0)).mean())
+
+    def mean(self, metric: Metric, scores: Floats, items: NDArray[np.int64]) -> float:
+        """A metric's mean over labels, on these tracks; NaN where it is defined for none."""
+        values = []
+        for label in range(scores.shape[1]):
+            chosen = items[self.known[items, label]]
+            values.append(metric(scores[chosen, label], self.right[chosen, label]))
+        defined = [value for value in values if not np.isnan(value)]
+        return float(np.mean(defined)) if defined else float("nan")
+
+
 def _compare(
     name: str,
     metric: Metric,
-    scores: tuple[Floats, Floats],
-    right: Bools,
+    judged: _Judged,
+    old: Floats,
+    new: Floats,
     groups: Sequence[str],
     chance: float,
     draws: int,
 ) -> Comparison:
-    old, new = scores
+    def before(items: NDArray[np.int64]) -> float:
+        return judged.mean(metric, old, items)
 
-    def one(values: Floats) -> Callable[[NDArray[np.int64]], float]:
-        return lambda items: macro(metric, values[items], right[items])
-
-    def gap(items: NDArray[np.int64]) -> float:
-        return one(new)(items) - one(old)(items)
+    def after(items: NDArray[np.int64]) -> float:
+        return judged.mean(metric, new, items)
 
     return Comparison(
         name,
-        bootstrap(one(old), groups, chance, draws),
-        bootstrap(one(new), groups, chance, draws),
-        bootstrap(gap, groups, 0.0, draws),
+        bootstrap(before, groups, chance, draws),
+        bootstrap(after, groups, chance, draws),
+        bootstrap(lambda items: after(items) - before(items), groups, 0.0, draws),
     )
 
 

@@ -237,8 +237,9 @@ def _judged_labels(entries: Sequence[ManifestEntry]) -> dict[str, list[str]]:
     test = [entry for entry in entries if entry.split == "test"]
     judged = {}
     for kind, words in labels_of([e for e in entries if e.split == "train"]).items():
-        carried = [sum(word in e.tags.get(kind, ()) for e in test) for word in words]
-        judged[kind] = [w for w, count in zip(words, carried, strict=True) if 0 < count < len(test)]
+        told = [set(entry.tags[kind]) for entry in test if entry.tags.get(kind)]
+        counts = {word: sum(word in labels for labels in told) for word in words}
+        judged[kind] = [word for word in words if 0 < counts[word] < len(told)]
     judged = {kind: words for kind, words in judged.items() if words}
     if not judged:
         raise LibraryError("no label that can be learned tells the held-out tracks apart")
@@ -255,7 +256,8 @@ def _compare_on(
     prompts = {kind: embed_labels(texts, words) for kind, words in labels.items()}
     scores = [{kind: v @ prompts[kind].T for kind in labels} for v in (before, after)]
     truths = {kind: relevance(entries, kind, words) for kind, words in labels.items()}
-    return compare(scores[0], scores[1], truths, [entry.group for entry in entries])
+    known = {kind: np.array([bool(e.tags.get(kind)) for e in entries]) for kind in labels}
+    return compare(scores[0], scores[1], truths, known, [entry.group for entry in entries])
 
 
 def _check(
