@@ -31,6 +31,7 @@ LAYERS = [
     },
     {"service.exchange"},
     {"service.ingest", "service.imports", "service.search", "service.tagging", "service.demo"},
+    {"service.evaluation"},
     {"service.worker", "service.serving", "service.runtime", "service.access"},
     {"service.api"},
     {"service.cli"},

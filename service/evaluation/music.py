@@ -1,0 +1,130 @@
+"""Real tracks with the vectors of a bundle and the labels of a tagger.
+
+Legend: T tracks, N clips of a track, E embedding width, K labels, R labelled windows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.interface import MusicTextEncoder, Vectors
+from models.training.manifest import ManifestEntry, read_manifest
+from service.audio.clips import batch_clips
+from service.audio.decode import stream_clips
+from service.audio.errors import DecodeError
+from service.audio.results import DecodeLimits
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+LONGEST_S = 600.0
+_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTrack:
+    """One track: clip vectors [N, E], and the tagger's logits of its windows [R, K]."""
+
+    entry: ManifestEntry
+    clips: Vectors
+    logits: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledMusic:
+    """Tracks [T] whose labels (K names) another model has heard."""
+
+    tracks: Sequence[LabelledTrack]
+    names: Sequence[str]
+
+    def means(self) -> Floats:
+        """The track vectors [T, E], as a library stores them."""
+        return np.stack([track.clips.mean(axis=0) for track in self.tracks]).astype(np.float64)
+
+    def labels(self, pool: Callable[[Floats], Floats] = lambda rows: rows.mean(axis=0)) -> Floats:
+        """Standardised logits [T, K], each track's windows pooled."""
+        pooled = np.stack([pool(track.logits) for track in self.tracks])
+        standardised: Floats = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0)
+        return standardised
+
+    def only(self, keep: Sequence[str]) -> LabelledMusic:
+        """The same tracks with these labels alone."""
+        columns = [self.names.index(name) for name in keep]
+        tracks = [
+            LabelledTrack(track.entry, track.clips, track.logits[:, columns])
+            for track in self.tracks
+        ]
+        return LabelledMusic(tracks, list(keep))
+
+
+def read_music(
+    manifests: Sequence[Path], label_files: Sequence[Path], cache: Path, encoder: MusicTextEncoder
+) -> LabelledMusic:
+    """The recordings of the manifests that have labels; renders are left out.
+
+    What has no vectors in the cache yet is decoded and embedded: about a second a track.
+    """
+    names, logits = _read_logits(label_files)
+    tracks: dict[str, LabelledTrack] = {}
+    for manifest in manifests:
+        for entry in read_manifest(manifest):
+            if entry.source.startswith("render") or entry.id not in logits:
+                continue
+            clips = _clips_of(entry, manifest.parent, cache, encoder)
+            if clips is not None:
+                tracks.setdefault(entry.sha256, LabelledTrack(entry, clips, logits[entry.id]))
+    return LabelledMusic(list(tracks.values()), names)
+
+
+def _read_logits(files: Sequence[Path]) -> tuple[list[str], dict[str, Floats]]:
+    """The label names, and the windows' logits [R, K] of each track."""
+    found: dict[str, Floats] = {}
+    names: list[str] = []
+    for path in files:
+        with np.load(path, allow_pickle=False) as stored:
+            names = [str(name) for name in stored["tags"]]
+            rows: dict[str, list[Floats]] = {}
+            for track_id, row in zip(stored["track_ids"].tolist(), stored["logits"], strict=True):
+                rows.setdefault(track_id, []).append(row.astype(np.float64))
+            found.update({track_id: np.stack(windows) for track_id, windows in rows.items()})
+    return names, found
+
+
+def _clips_of(
+    entry: ManifestEntry, folder: Path, cache: Path, encoder: MusicTextEncoder
+) -> Vectors | None:
+    path = cache / encoder.model_id / f"{entry.sha256}.npy"
+    if not path.exists():
+        try:
+            vectors = embed_file(folder / entry.path, encoder)
+        except DecodeError:
+            logger.warning("%s could not be decoded", entry.id)
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        with temporary.open("wb") as out:
+            np.save(out, vectors.astype(np.float16))
+        temporary.replace(path)
+    stored: Vectors = np.load(path, allow_pickle=False).astype(np.float32)
+    return stored
+
+
+def embed_file(path: Path, encoder: MusicTextEncoder) -> Vectors:
+    """The clip vectors [N, E] of a file; raises DecodeError."""
+    with stream_clips(
+        path,
+        sample_rate_hz=encoder.sample_rate_hz,
+        clip_s=encoder.clip_s,
+        max_duration_s=LONGEST_S,
+        limits=DecodeLimits(),
+    ) as stream:
+        found = [encoder.embed_clips(batch.samples) for batch in batch_clips(stream, _BATCH)]
+    return np.concatenate(found)
