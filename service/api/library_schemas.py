@@ -27,8 +27,8 @@ class Facet(Wire):
     missing: int = Field(description="Tracks without a value.")
     other: int = Field(description="The counts of the values that are not listed, added up.")
     distinct: int = Field(description="How many different values there are.")
-    min: float | datetime | None = Field(description="Of numbers and times.")
-    max: float | datetime | None
+    min: int | float | datetime | None = Field(description="Of numbers and times.")
+    max: int | float | datetime | None
 
 
 class FacetList(Wire):

@@ -87,7 +87,7 @@ def facets(
 def _print_facets(items: list[dict[str, Any]]) -> None:
     rows: list[tuple[object, object, object]] = []
     for facet in items:
-        rows += [(facet["field"], item["value"], item["count"]) for item in facet["values"]]
+        rows += [(facet["field"], _shown(item["value"]), item["count"]) for item in facet["values"]]
         if facet["min"] is not None:
             rows.append((facet["field"], f"from {facet['min']} to {facet['max']}", None))
         if facet["other"]:
@@ -95,6 +95,10 @@ def _print_facets(items: list[dict[str, Any]]) -> None:
         if facet["missing"]:
             rows.append((facet["field"], "(no value)", facet["missing"]))
     print_table(("Field", "Value", "Tracks"), rows)
+
+
+def _shown(value: object) -> object:
+    return json.dumps(value) if isinstance(value, bool) else value
 
 
 def _print_fields(items: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import Column, ColumnElement, and_, or_
 
 from service.errors import InvalidCursor
 
@@ -41,10 +41,14 @@ class Keyset:
     descending: bool
 
     def order_by(self) -> list[ColumnElement[Any]]:
-        """NULLS LAST spelled out as a column: engines disagree on where NULLs go by default."""
+        """NULLS LAST spelled out as a column: engines disagree on where NULLs go by default.
+
+        A column without NULLs does without, and its index gives the order.
+        """
+        nulls_last = [self.value.is_(None)] if self._may_be_null else []
         if self.descending:
-            return [self.value.is_(None), self.value.desc(), self.tie.desc()]
-        return [self.value.is_(None), self.value.asc(), self.tie.asc()]
+            return [*nulls_last, self.value.desc(), self.tie.desc()]
+        return [*nulls_last, self.value.asc(), self.tie.asc()]
 
     def after(self, cursor: str | None) -> list[ColumnElement[bool]]:
         """Conditions for rows behind the cursor; raises InvalidCursor."""
@@ -55,7 +59,12 @@ class Keyset:
         if value is None:
             return [and_(self.value.is_(None), behind)]
         further = self.value < value if self.descending else self.value > value
-        return [or_(further, and_(self.value == value, behind), self.value.is_(None))]
+        rest = [further, and_(self.value == value, behind)]
+        return [or_(*rest, self.value.is_(None)) if self._may_be_null else or_(*rest)]
+
+    @property
+    def _may_be_null(self) -> bool:
+        return not isinstance(self.value, Column) or bool(self.value.nullable)
 
     def cursor(self, value: Any, tie: Any) -> str:
         """The cursor that continues behind a row with this sort value and tie."""

@@ -47,8 +47,8 @@ class Facet:
     missing: int
     other: int
     distinct: int
-    min: float | datetime | None = None
-    max: float | datetime | None = None
+    min: int | float | datetime | None = None
+    max: int | float | datetime | None = None
 
 
 def read_facet(session: Session, field: Field, where: Where, tags: TagScope, limit: int) -> Facet:
@@ -75,15 +75,16 @@ def _bounds(session: Session, field: Field, where: Where) -> Facet:
 
 
 def _column(session: Session, field: Field, where: Where, limit: int) -> Facet:
-    column = COLUMNS[field.name]
+    passing = select(COLUMNS[field.name].label("value"), Track.pk.label("pk")).where(*where)
+    # Said to come first, or SQLite walks the index of the groups and looks up each track's row.
+    source = passing.cte().prefix_with("MATERIALIZED") if where else passing.subquery()
     groups = (
         select(
-            column.label("value"),
+            source.c.value,
             func.count().label("tracks"),
-            func.min(Track.pk).label("oldest"),
+            func.min(source.c.pk).label("oldest"),
         )
-        .where(*where)
-        .group_by(column)
+        .group_by(source.c.value)
         .subquery()
     )
     value, tracks = groups.c.value, groups.c.tracks
@@ -133,40 +134,60 @@ def _written(session: Session, name: str, pks: Collection[int]) -> dict[int, Val
 
 def _extra(session: Session, field: Field, where: Where, limit: int) -> Facet:
     of_key = (TrackExtra.key == field.key, *_of_tracks(TrackExtra.track_pk.expression, where))
-    totals = select(
-        func.count(TrackExtra.track_pk.distinct()).label("tracks"),
-        func.min(TrackExtra.number).filter(TrackExtra.kind == ExtraKind.NUMBER).label("low"),
-        func.max(TrackExtra.number).filter(TrackExtra.kind == ExtraKind.NUMBER).label("high"),
-    ).where(*of_key)
-    present = session.execute(totals).one()
-    rows = session.execute(_extra_groups(of_key).limit(limit)).all()
+    # Each track has one row at position 0 of its key, of whatever kind.
+    present = select(func.count()).where(*of_key, TrackExtra.position == 0)
+    missing = _count(session, where) - (session.scalar(present) or 0)
+    of_numbers = (*of_key, TrackExtra.kind == ExtraKind.NUMBER)
+    bounds = select(func.min(TrackExtra.number), func.max(TrackExtra.number)).where(*of_numbers)
+    low, high = session.execute(bounds).one()
+    # Texts and numbers apart, because each has an index that holds its groups in order.
+    rows = [
+        row
+        for kinds, column in _KINDS
+        for row in session.execute(_extra_groups((*of_key, *kinds), column).limit(limit))
+    ]
+    totals = {row.kind == ExtraKind.TEXT: (int(row.total), row.distinct) for row in rows}
+    rows = sorted(rows, key=lambda row: -row.tracks)[:limit]
     written = _written_extra(session, field.key, [row.oldest for row in rows])
-    values = [FacetValue(_extra_value(row, written), row.tracks) for row in rows]
-    missing = _count(session, where) - present.tracks
-    if not rows:
-        return Facet(field.name, [], missing, 0, 0, present.low, present.high)
-    other = int(rows[0].total) - sum(row.tracks for row in rows)
-    return Facet(field.name, values, missing, other, rows[0].distinct, present.low, present.high)
+    return Facet(
+        field.name,
+        [FacetValue(_extra_value(row, written), row.tracks) for row in rows],
+        missing,
+        sum(total for total, _ in totals.values()) - sum(row.tracks for row in rows),
+        sum(distinct for _, distinct in totals.values()),
+        _plain(low),
+        _plain(high),
+    )
 
 
-def _extra_groups(of_key: Where) -> Select[*tuple[Any, ...]]:
-    """Each value with its tracks, the most frequent first; an object has none to be named."""
-    parts = (TrackExtra.kind, TrackExtra.text_key, TrackExtra.number)
+_KINDS: Sequence[tuple[Where, ColumnElement[Any]]] = (
+    ((TrackExtra.kind == ExtraKind.TEXT,), TrackExtra.text_key.expression),
+    # An object has no value that could be named.
+    (
+        (TrackExtra.kind.in_((ExtraKind.NUMBER, ExtraKind.BOOLEAN)),),
+        TrackExtra.number.expression,
+    ),
+)
+
+
+def _extra_groups(of_key: Where, column: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    """Each value with its tracks, the most frequent first."""
     groups = (
         select(
-            *parts,
+            TrackExtra.kind,
+            column.label("value"),
             func.count().label("tracks"),
             func.min(TrackExtra.track_pk).label("oldest"),
         )
-        .where(*of_key, TrackExtra.kind != ExtraKind.OBJECT)
-        .group_by(*parts)
+        .where(*of_key)
+        .group_by(TrackExtra.kind, column)
         .subquery()
     )
     return select(
         groups,
         func.sum(groups.c.tracks).over().label("total"),
         func.count().over().label("distinct"),
-    ).order_by(groups.c.tracks.desc(), groups.c.kind, groups.c.text_key, groups.c.number)
+    ).order_by(groups.c.tracks.desc(), groups.c.kind, groups.c.value)
 
 
 def _written_extra(session: Session, key: str, pks: Collection[int]) -> dict[Any, str | None]:
@@ -178,11 +199,17 @@ def _written_extra(session: Session, key: str, pks: Collection[int]) -> dict[Any
 
 def _extra_value(row: Any, written: Mapping[Any, str | None]) -> Value:
     if row.kind == ExtraKind.TEXT:
-        return written[row.oldest, row.text_key] or ""
+        return written[row.oldest, row.value] or ""
     if row.kind == ExtraKind.BOOLEAN:
-        return bool(row.number)
-    number = float(row.number)
-    return int(number) if number.is_integer() else number
+        return bool(row.value)
+    number = _plain(row.value)
+    assert number is not None, "every number has its own"
+    return number
+
+
+def _plain(number: float | None) -> int | float | None:
+    """120 rather than 120.0, which the column made of it."""
+    return int(number) if number is not None and number.is_integer() else number
 
 
 # --- tags ---------------------------------------------------------------------------------------

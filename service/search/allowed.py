@@ -7,10 +7,11 @@ filter. So the index is told which vectors may be hits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from service.database.tables import CLIP_BITS, Track, TrackState, TrackVector
@@ -23,31 +24,45 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class AllowedTracks:
-    """Ready tracks [N] that pass, ascending, and how many clips each of them has."""
+    """Ready tracks [N] that pass, ascending, and how many clips each has where that was asked."""
 
     pks: Ids
-    clip_counts: Ids
+    clip_counts: Ids | None = None
 
     def clip_ids(self) -> Ids:
         """The vector ids of all their clips, ascending."""
-        starts = np.cumsum(self.clip_counts) - self.clip_counts
-        positions = np.arange(int(self.clip_counts.sum()), dtype=np.int64)
-        positions -= np.repeat(starts, self.clip_counts)
-        return (np.repeat(self.pks, self.clip_counts) << CLIP_BITS) | positions
+        counts = self.clip_counts
+        if counts is None:
+            raise ValueError("the tracks were read without their numbers of clips")
+        starts = np.cumsum(counts) - counts
+        positions = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(starts, counts)
+        return (np.repeat(self.pks, counts) << CLIP_BITS) | positions
 
 
-def read_allowed(session: Session, node: Filter, model_id: str) -> AllowedTracks:
-    """The ready tracks that pass a filter and were analysed with this model."""
+def read_allowed(
+    session: Session, node: Filter, model_id: str, *, with_clips: bool
+) -> AllowedTracks:
+    """The ready tracks that pass a filter; `with_clips` those that this model analysed, counted.
+
+    Without clips a track that the model did not analyse may be among them: no index holds it.
+    """
     tags = read_tag_scope(session, model_id) if asks_tags(node) else None
-    rows = session.execute(
-        select(Track.pk, TrackVector.clip_count)
+    passes = (Track.state == TrackState.READY, condition(node, tags))
+    if not with_clips:
+        return AllowedTracks(np.sort(_numbers(session, select(Track.pk.label("n")).where(*passes))))
+    packed = (Track.pk * (1 << CLIP_BITS) + TrackVector.clip_count).label("n")
+    counted = (
+        select(packed)
+        .select_from(Track)
         .join(TrackVector, TrackVector.track_pk == Track.pk)
-        .where(
-            TrackVector.model_id == model_id,
-            Track.state == TrackState.READY,
-            condition(node, tags),
-        )
+        .where(TrackVector.model_id == model_id, *passes)
     )
-    table = np.array([tuple(row) for row in rows.all()], dtype=np.int64).reshape(-1, 2)
-    table = table[np.argsort(table[:, 0])]
-    return AllowedTracks(table[:, 0], table[:, 1])
+    numbers = np.sort(_numbers(session, counted))
+    return AllowedTracks(numbers >> CLIP_BITS, numbers & ((1 << CLIP_BITS) - 1))
+
+
+def _numbers(session: Session, rows: Select[Any]) -> Ids:
+    """The column `n` as one text that the database joins: 100,000 rows take ten times as long."""
+    column = rows.subquery().c.n
+    joined = session.scalar(select(func.aggregate_strings(cast(column, Text), ",")))
+    return np.fromstring(joined or "", dtype=np.int64, sep=",")

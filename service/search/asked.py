@@ -54,7 +54,10 @@ def ask_with_model(
         query = build_query(
             session, parts, text_vectors, model_id=model_id, languages=encoder.languages
         )
-        allowed = read_allowed(session, options.filter, model_id) if options.filter else None
+        allowed = None
+        if options.filter is not None:
+            by_clip = options.level == "passage"
+            allowed = read_allowed(session, options.filter, model_id, with_clips=by_clip)
         conditions = _conditions(session, options.filter, model_id)
     warnings = list(query.warnings)
     if options.min_relevance is not None and len(encoder.reference) == 0:
