@@ -34,5 +34,5 @@ def start_browser(profile: Path, *, width: int = 1200, height: int = 900) -> Chr
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=Service(str(DRIVER)))
-    driver.set_page_load_timeout(60)
+    driver.set_page_load_timeout(180)
     return driver

@@ -60,6 +60,23 @@ def press(browser: Chrome, selector: str) -> None:
     until(browser, click)
 
 
+HOLD = """
+const [selector, done] = arguments;
+document.querySelector(selector).click();
+(function look() {
+  const action = document.querySelector(".toast-action");
+  if (action) { action.focus(); done(true); } else setTimeout(look, 20);
+})();
+"""
+
+
+def press_and_hold(browser: Chrome, selector: str) -> None:
+    """Press what can be taken back and focus the way back: it waits then, however slow this is."""
+    find(browser, selector)
+    browser.set_script_timeout(PATIENCE_S)
+    browser.execute_async_script(HOLD, selector)
+
+
 def texts(browser: Chrome, selector: str) -> list[str]:
     """The texts of all matches, read in one step: rows are replaced while a person types."""
     script = "return [...document.querySelectorAll(arguments[0])].map((n) => n.textContent.trim())"

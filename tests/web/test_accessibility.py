@@ -14,7 +14,17 @@ import pytest
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
-from tests.web.driving import VIEWS, find, looking, open_page, press, search_for, titles, until
+from tests.web.driving import (
+    VIEWS,
+    find,
+    looking,
+    open_page,
+    press,
+    press_and_hold,
+    search_for,
+    titles,
+    until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -103,9 +113,7 @@ def test_axe_finds_nothing_while_the_page_is_used(
         found["the dialog of a change"] = violations(browser, axe)
         browser.switch_to.active_element.send_keys(Keys.ESCAPE)
         until(browser, lambda b: not b.find_elements(By.CSS_SELECTOR, "dialog"))
-        press(browser, ".bulk-delete")
-        # Looked at for long: the message waits while it has the focus.
-        browser.execute_script("arguments[0].focus()", find(browser, ".toast-action"))
+        press_and_hold(browser, ".bulk-delete")
         found["a message"] = violations(browser, axe)
         press(browser, ".toast-action")
         open_page(browser, address, "#/system/keys")

@@ -14,7 +14,17 @@ from tests.support.audio import write_audio
 from tests.support.process import environment, serving
 from tests.support.service import eventually
 from tests.web.conftest import RATE_HZ, READY_S, tone
-from tests.web.driving import find, location, open_page, press, rows, texts, titles, until
+from tests.web.driving import (
+    find,
+    location,
+    open_page,
+    press,
+    press_and_hold,
+    rows,
+    texts,
+    titles,
+    until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -89,7 +99,7 @@ def test_a_deletion_can_be_taken_back(browser: Chrome, shelf: str) -> None:
     open_library(browser, shelf)
     tick(browser, "Beta")
     tick(browser, "Gamma")
-    press(browser, ".bulk-delete")
+    press_and_hold(browser, ".bulk-delete")
     until(browser, lambda b: rows(b) == ["Alpha", "Delta"])
     assert ready(shelf) == 4, "the service heard of it before the time for second thoughts is over"
     press(browser, ".toast-action")
@@ -127,7 +137,7 @@ def test_what_waits_for_deletion_is_deleted_when_the_page_is_left(
 ) -> None:
     open_library(browser, shelf)
     tick(browser, "Delta")
-    press(browser, ".bulk-delete")
+    press_and_hold(browser, ".bulk-delete")
     until(browser, lambda b: rows(b) == ["Alpha", "Beta", "Gamma"])
     assert ready(shelf) == 4
     browser.get("about:blank")
