@@ -26,7 +26,10 @@ LABELS = 20
 ROUNDS = 3
 
 
-_SERIES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :tracks) "
+_SERIES = (
+    "WITH RECURSIVE n(i) AS "
+    "(SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :tracks) "
+)
 _BLOB = {"sqlite": "zeroblob({0})", "postgresql": "decode(repeat('00', {0}), 'hex')"}
 _TIME = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%S.000000', 1767225600 + i, 'unixepoch')",
