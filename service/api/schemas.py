@@ -342,13 +342,25 @@ class IndexState(Wire):
     snapshot_age_s: float | None
 
 
-class VerifyResult(Wire):
+class WordsCheck(Wire):
+    """The stored words of tracks, which keyword search reads, against the tracks."""
+
     ok: bool
     checked: int
     missing: int
     extra: int
     different: int
+    repaired: int
+
+
+class VerifyResult(Wire):
+    ok: bool = Field(description="Vectors and words both equal SQL.")
+    checked: int
+    missing: int
+    extra: int
+    different: int
     repaired: int = Field(description="Vectors that were set right; only a repair does that.")
+    words: WordsCheck
 
 
 class Health(Wire):

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from service.api import schemas
 from service.database import tables
 from service.errors import InvalidRequest
+from service.index_sync.projection import Verification
 from service.jobs.service import JobView
+from service.keywords.store import TextCheck
 from service.search.query import ClipPart, Part, TextPart, TrackPart
 from service.search.results import SearchOptions, SearchResult
 from service.search.selection import SelectionRules
@@ -87,3 +89,15 @@ def search_out(result: SearchResult) -> schemas.SearchResponse:
 
 def index_out(state: object) -> schemas.IndexState:
     return schemas.IndexState.model_validate(state)
+
+
+def verify_out(vectors: Verification, words: TextCheck) -> schemas.VerifyResult:
+    return schemas.VerifyResult(
+        ok=vectors.ok and words.ok,
+        checked=vectors.checked,
+        missing=vectors.missing,
+        extra=vectors.extra,
+        different=vectors.different,
+        repaired=vectors.repaired,
+        words=schemas.WordsCheck.model_validate(words),
+    )

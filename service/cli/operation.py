@@ -37,13 +37,14 @@ def _group(name: str, text: str, *commands: Any) -> typer.Typer:
 
 
 def verify_index(url: Url = None, key: Key = None) -> None:
-    """Compare the index with the database, vector by vector."""
+    """Compare the index with the database, vector by vector, and the words of all tracks."""
     result = asyncio.run(_post("/index/verify", url, key))
-    console().print(
-        f"{result['checked']} vectors checked: {result['missing']} missing, "
-        f"{result['extra']} too many, {result['different']} different.",
-        highlight=False,
-    )
+    for kind, found in (("vectors", result), ("tracks' words", result["words"])):
+        console().print(
+            f"{found['checked']} {kind} checked: {found['missing']} missing, "
+            f"{found['extra']} too many, {found['different']} different.",
+            highlight=False,
+        )
     if not result["ok"]:
         error_console().print("the index differs; `muquery index repair` makes it right")
         raise typer.Exit(EXIT_FAILED)
@@ -52,7 +53,10 @@ def verify_index(url: Url = None, key: Key = None) -> None:
 def repair_index(url: Url = None, key: Key = None) -> None:
     """Make the index equal to the database where it is not."""
     result = asyncio.run(_post("/index/repair", url, key))
-    console().print(f"{result['repaired']} vectors repaired.", highlight=False)
+    words = result["words"]["repaired"]
+    console().print(
+        f"{result['repaired']} vectors and the words of {words} tracks repaired.", highlight=False
+    )
 
 
 def rebuild_index(url: Url = None, key: Key = None) -> None:

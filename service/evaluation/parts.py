@@ -4,7 +4,7 @@ Legend: T tracks, E embedding width, K labels, R reference clips.
 
 A pair (A, B) asks for label A without label B, or for both. The truth is a tagger's: a track has a
 label where its logit is among the highest fifth. Pairs are those in which there is something to
-lose: at least 8 tracks have both labels, and at least 15 have A alone.
+lose: at least 5 tracks have both labels, and at least 10 have A alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from service.search.scoring import Scorer
 
 HAS_SHARE = 0.2
 LEAST_AUC = 0.7
-LEAST_BOTH, LEAST_ALONE = 8, 15
+LEAST_BOTH, LEAST_ALONE = 5, 10
 
 Pair = tuple[int, int]
 Score = Callable[[int, int], Floats]

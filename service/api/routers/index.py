@@ -8,7 +8,8 @@ from service.api import schemas
 from service.api.auth import MAY_ADMIN, MAY_READ
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
-from service.api.wire import index_out
+from service.api.wire import index_out, verify_out
+from service.keywords.store import repair_texts, verify_texts
 
 router = APIRouter(prefix="/index", tags=["operation"])
 
@@ -21,14 +22,17 @@ def get_index_state(services: ServicesDep) -> schemas.IndexState:
 
 @router.post("/verify", dependencies=[MAY_ADMIN], responses=errors())
 def verify_index(services: ServicesDep) -> schemas.VerifyResult:
-    """Compare the index with SQL, vector by vector. Takes a while on a large library."""
-    return schemas.VerifyResult.model_validate(services.index.verify())
+    """Compare the index with SQL, vector by vector, and the words of tracks with the tracks.
+
+    Takes a while on a large library.
+    """
+    return verify_out(services.index.verify(), verify_texts(services.database))
 
 
 @router.post("/repair", dependencies=[MAY_ADMIN], responses=errors())
 def repair_index(services: ServicesDep) -> schemas.VerifyResult:
     """Compare, and make the index equal to SQL where it is not; tells what was wrong."""
-    return schemas.VerifyResult.model_validate(services.index.repair())
+    return verify_out(services.index.repair(), repair_texts(services.database))
 
 
 @router.post("/rebuild", dependencies=[MAY_ADMIN], responses=errors())

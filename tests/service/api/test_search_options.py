@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.service.api.conftest import Running
 from tests.support.audio import write_audio
@@ -200,3 +201,16 @@ def test_clips_and_parts_must_agree(library: Library, tmp_path: Path) -> None:
     text = tmp_path / "clip.txt"
     text.write_text("no audio")
     assert send(running, {"query": [{"clip": "a"}]}, a=text).status_code == 415
+
+
+def test_verifying_the_index_finds_words_that_drifted(library: Library) -> None:
+    running, _ = library
+    checked = running.client.post(f"{API}/index/verify").json()
+    assert checked["ok"]
+    assert (checked["words"]["ok"], checked["words"]["checked"]) == (True, 4)
+    with running.services.database.write() as session:
+        session.execute(sa.text("DELETE FROM track_search"))
+    drifted = running.client.post(f"{API}/index/verify").json()
+    assert (drifted["ok"], drifted["missing"], drifted["words"]["missing"]) == (False, 0, 4)
+    assert running.client.post(f"{API}/index/repair").json()["words"]["repaired"] == 4
+    assert running.client.post(f"{API}/index/verify").json()["ok"]
