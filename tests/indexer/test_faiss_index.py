@@ -84,13 +84,38 @@ def test_few_cells_make_a_search_approximate_but_not_a_narrow_filter() -> None:
     config = FaissConfig(exact_below=100, cells_probed=1, exact_subset=50)
     index, stored = build(config, 2_000)
     queries = unit_vectors(4, seed=97)
-    assert index.search(queries, 10).approximate
-    wide, narrow = index.ids()[:500], index.ids()[:50]
-    assert index.search(queries, 10, wide).approximate
+    assert index.search(queries, 3).approximate
+    wide, narrow = index.ids()[:1_500], index.ids()[:50]
+    assert index.search(queries, 3, wide).approximate
     hits = index.search(queries, 10, narrow)
     assert not hits.approximate
     kept = {one: stored[one] for one in narrow.tolist()}
     assert_hits(hits.ids, hits.scores, kept, queries, 10)
+
+
+def test_no_gap_is_given_while_there_is_a_vector() -> None:
+    """Callers take a gap for the end of the list, and few cells hold few vectors."""
+    config = FaissConfig(exact_below=100, cells_probed=1, exact_subset=50)
+    index, stored = build(config, 2_000)
+    queries = unit_vectors(3, seed=96)
+    for subset in (None, index.ids()[:1_500], index.ids()[::10]):
+        kept = stored if subset is None else {one: stored[one] for one in subset.tolist()}
+        k = len(kept) - 7
+        hits = index.search(queries, k, subset)
+        assert_hits(hits.ids, hits.scores, kept, queries, k)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
+def test_a_wide_filter_that_refuses_just_the_best_is_exact(
+    config: FaissConfig, share: float
+) -> None:
+    index, stored = build(config)
+    query = unit_vectors(1, seed=95)
+    worst_first = sorted(stored, key=lambda one: float(stored[one] @ query[0]))
+    kept = {one: stored[one] for one in worst_first[: int(share * len(stored))]}
+    hits = index.search(query, 12, int64(*sorted(kept)))
+    assert not hits.approximate
+    assert_hits(hits.ids, hits.scores, kept, query, 12)
 
 
 def test_cells_keep_recall_on_clustered_vectors() -> None:
