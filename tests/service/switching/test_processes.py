@@ -15,12 +15,12 @@ import pytest
 
 from tests.support.audio import write_audio
 from tests.support.encoder import SAMPLE_RATE_HZ, tone
-from tests.support.process import Server, environment, run_muquery, serving
+from tests.support.process import Server, environment, serving
 from tests.support.service import eventually
 
 pytestmark = pytest.mark.slow
 
-TRACKS = 8
+TRACKS = 6
 WAIT_S = 300.0
 ANSWER_S = 60.0
 PAUSE_S = 0.2
@@ -62,6 +62,16 @@ def change_of(server: Server) -> dict[str, Any] | None:
     return change
 
 
+def use(server: Server, source: str) -> str:
+    """Begin to change to the model of a folder; its id."""
+    added = httpx.post(f"{server.api}/models", json={"source": source}, timeout=ANSWER_S)
+    assert added.status_code == 201, added.text
+    model_id: str = added.json()["model_id"]
+    begun = httpx.post(f"{server.api}/models/{model_id}/activate", timeout=ANSWER_S)
+    assert begun.status_code == 202, begun.text
+    return model_id
+
+
 def fill(server: Server, folder: Path) -> None:
     for number in range(TRACKS):
         path = write_audio(
@@ -82,10 +92,7 @@ def test_every_process_follows_and_a_kill_in_the_middle_loses_nothing(
             for server in (one, two):
                 eventually(lambda server=server: search(server)[1] == TRACKS, WAIT_S)
             old, _ = search(one)
-            begun = run_muquery(
-                "model", "use", str(other_bundle), "--no-wait", "--url", one.url, env=env
-            )
-            assert begun.returncode == 0, begun.stderr
+            new = use(one, str(other_bundle))
             eventually(lambda: (change_of(one) or {}).get("done", 0) >= 2, WAIT_S)
             worker.kill()
         change = change_of(one)
@@ -93,20 +100,14 @@ def test_every_process_follows_and_a_kill_in_the_middle_loses_nothing(
         assert 2 <= change["done"] < TRACKS
         assert {search(one), search(two)} == {(old, TRACKS)}
         with working(env):
-            new = change["model_id"]
             _watch([one, two], old, new)
-            shown = run_muquery("model", "status", "--url", two.url, env=env).stdout
-            assert "active" in shown
-            assert "unused" in shown
             for server in (one, two):
                 verified = httpx.post(f"{server.api}/index/verify", timeout=ANSWER_S)
                 assert verified.json()["ok"]
-            back = run_muquery("model", "use", env["MUQUERY_MODEL"], "--url", one.url, env=env)
-            assert back.returncode == 0, back.stderr
+            assert use(two, env["MUQUERY_MODEL"]) == old
             _watch([one, two], new, old)
-            pruned = run_muquery("model", "prune", "--yes", "--url", two.url, env=env)
-            assert f"vectors of {TRACKS} tracks" in pruned.stdout
-            assert "unused" not in run_muquery("model", "status", "--url", one.url, env=env).stdout
+            pruned = httpx.delete(f"{two.api}/models/{new}", timeout=ANSWER_S)
+            assert pruned.json() == {"model_id": new, "tracks": TRACKS}
             assert {search(one), search(two)} == {(old, TRACKS)}
 
 
