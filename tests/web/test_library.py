@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -56,6 +55,11 @@ def open_library(browser: Chrome, shelf: str, view: str = "#/library?sort=title"
     until(browser, lambda b: rows(b) == list(NAMES))
 
 
+def nothing_noted(browser: Chrome) -> bool:
+    script = "return localStorage.getItem('muquery.deletions')"
+    return browser.execute_script(script) is None
+
+
 def tick(browser: Chrome, title: str) -> None:
     press(browser, f"input[aria-label='Select {title}']")
 
@@ -105,7 +109,7 @@ def test_a_deletion_can_be_taken_back(browser: Chrome, shelf: str) -> None:
     press(browser, ".toast-action")
     until(browser, lambda b: rows(b) == list(NAMES))
     assert ready(shelf) == 4
-    assert browser.execute_script("return localStorage.getItem('muquery.deletions')") is None
+    assert nothing_noted(browser)
 
 
 def test_a_track_is_edited_and_has_neighbours_and_spans(browser: Chrome, shelf: str) -> None:
@@ -144,16 +148,14 @@ def test_what_waits_for_deletion_is_deleted_when_the_page_is_left(
     eventually(lambda: ready(shelf) == 3)
 
 
-def test_a_deletion_is_done_when_nobody_takes_it_back(
-    browser: Chrome, shelf: str, tmp_path: Path
-) -> None:
+def test_a_deletion_is_done_when_nobody_takes_it_back(browser: Chrome, shelf: str) -> None:
     open_page(browser, shelf, "#/library?sort=title")
     until(browser, lambda b: "Gamma" in rows(b))
     press(browser, "button[aria-label='Delete Gamma']")
     until(browser, lambda b: "Gamma" not in rows(b))
     eventually(lambda: ready(shelf) == 2, 30)
     until(browser, lambda b: not b.find_elements(By.CSS_SELECTOR, ".toast"))
-    assert browser.execute_script("return localStorage.getItem('muquery.deletions')") is None
+    until(browser, nothing_noted)
 
 
 def test_a_deletion_that_a_closed_page_left_behind_is_asked_about(
@@ -172,4 +174,4 @@ def test_a_deletion_that_a_closed_page_left_behind_is_asked_about(
     press(browser, "dialog .dialog-foot .button:first-child")
     until(browser, lambda b: not b.find_elements(By.CSS_SELECTOR, "dialog"))
     assert left["title"] in rows(browser)
-    assert browser.execute_script("return localStorage.getItem('muquery.deletions')") is None
+    assert nothing_noted(browser)

@@ -19,6 +19,9 @@ const SECOND_THOUGHTS_MS = 8000;
 const MOST_AT_ONCE = 1500;
 const NOTE = "muquery.deletions";
 const BEAT_MS = 5000;
+// A page that left sent its deletions: they have arrived after this, if ever.
+const ARRIVED_MS = 5000;
+// A page that crashed says nothing: it is gone when its note was not renewed for so long.
 const ABANDONED_MS = 120000;
 
 const batches = new Map();
@@ -42,9 +45,9 @@ function readNotes() {
   }
 }
 
-function note(batch) {
+function note(batch, left = false) {
   const notes = readNotes();
-  if (batch.ids.length) notes[batch.name] = { ids: batch.ids, seen: Date.now() };
+  if (batch.ids.length) notes[batch.name] = { ids: batch.ids, seen: Date.now(), left };
   else delete notes[batch.name];
   if (Object.keys(notes).length) window.localStorage.setItem(NOTE, JSON.stringify(notes));
   else window.localStorage.removeItem(NOTE);
@@ -120,15 +123,20 @@ async function commit(batch) {
 function sendOnLeave() {
   for (const batch of batches.values()) {
     // Whether it arrives cannot be known here; the note stays, and the next page compares.
+    note(batch, true);
     sendDeletion(batch.ids.slice(0, MOST_AT_ONCE), { keepalive: true }).catch(() => {});
   }
 }
 
 /** On the next start: ask about deletions that a closed page may not have got across. */
 export async function askAboutAbandoned(stillThere) {
-  const notes = readNotes();
-  const old = Object.entries(notes).filter(([name, entry]) => !batches.has(name)
-    && Date.now() - entry.seen > ABANDONED_MS);
+  const isOld = ([name, entry]) => !batches.has(name)
+    && Date.now() - entry.seen > (entry.left ? ARRIVED_MS : ABANDONED_MS);
+  const notes = Object.entries(readNotes());
+  const old = notes.filter(isOld);
+  if (notes.some(([, entry]) => entry.left) && old.length < notes.length) {
+    window.setTimeout(() => askAboutAbandoned(stillThere), ARRIVED_MS);
+  }
   if (!old.length) return;
   const tracks = (await Promise.all(old.flatMap(([, entry]) => entry.ids).map(stillThere))).filter(Boolean);
   for (const [name] of old) note({ name, ids: [] });

@@ -18,7 +18,7 @@ export function closenessWord(relevance) {
 /** Four bars, a word and the share; for a hit without relevance, what is known instead. */
 export function relevanceMeter(hit) {
   if (hit.relevance === null || hit.relevance === undefined) {
-    const text = hit.why?.keyword ? strings.hit.wordsMatch : strings.hit.score(hit.score.toFixed(2));
+    const text = hit.why.keyword || hit.score === null ? strings.hit.wordsMatch : strings.hit.score(hit.score.toFixed(2));
     return el("span", { class: "relevance plain" }, text);
   }
   const bars = barsOf(hit.relevance);
@@ -30,7 +30,7 @@ export function relevanceMeter(hit) {
         class: i < bars ? "bar is-on" : "bar",
       }))),
     el("span", { class: "relevance-text" },
-      el("strong", {}, closenessWord(hit.relevance)),
+      el("strong", {}, bars === 1 && hit.why.keyword ? strings.hit.wordsMatch : closenessWord(hit.relevance)),
       el("span", { "aria-hidden": "true" }, strings.percent(share)),
       el("span", { class: "visually-hidden" }, strings.hit.relevance(share))));
 }

@@ -17,7 +17,7 @@ export function whyPanel(hit, parts) {
     given.length ? el("ul", { class: "why-parts" }, given.map((entry) => partRow(entry, parts, most))) : null,
     why?.keyword ? el("p", {}, strings.why.keyword(why.keyword.rank, fieldNames(why.keyword.fields))) : null,
     why?.semantic_rank ? el("p", {}, strings.why.semantic(why.semantic_rank)) : null,
-    el("p", { class: "hint number" }, strings.why.score(hit.score.toFixed(4))));
+    hit.score === null ? null : el("p", { class: "hint number" }, strings.why.score(hit.score.toFixed(4))));
 }
 
 function fieldNames(fields) {
