@@ -2,11 +2,10 @@
 
 import { learnAccess } from "./access.js";
 import { showActivity } from "./activity.js";
-import { get, storeKey } from "./api.js";
+import { at, get, storeKey } from "./api.js";
 import { askAboutAbandoned } from "./deletions.js";
 import { announce, button, el, icon, replace } from "./dom.js";
 import { acceptDrops } from "./drops.js";
-import { findTrack } from "./known-tracks.js";
 import { showLibrary } from "./library.js";
 import { startRouter } from "./router.js";
 import { addressWith, showSearch } from "./search.js";
@@ -177,4 +176,5 @@ listen((type, data) => {
     document.dispatchEvent(new CustomEvent(`muquery:${type}`, { detail: data }));
   }
 });
-askAboutAbandoned(findTrack);
+// Asked anew, not from what this page remembers: a list may have been read before they went.
+askAboutAbandoned((id) => get(at("tracks", id)).catch(() => null));
