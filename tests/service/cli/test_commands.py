@@ -79,6 +79,8 @@ def test_from_a_folder_to_a_hit(music: Path, capsys: pytest.CaptureFixture[str])
     assert "0:00–0:10" in found
     assert run(["search", "anything", "--min-relevance", "1"]) == 0
     assert "nothing in the library matches" in capsys.readouterr().err
+    assert run(["search", "deep", "--mode", "keyword", "--max-per-artist", "1", "--collapse"]) == 0
+    assert "Deep" in capsys.readouterr().out
     assert run(["search", "anything", "--json"]) == 0
     assert '"model_id"' in capsys.readouterr().out
 
