@@ -98,7 +98,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage, (train, recipe) in stages(corpus).items():
         train(recipe, root / "one" / stage, "tiny", resume=False)
     for process in processes:
-        process.join(timeout=300)
+        process.join(timeout=1200)
     assert [process.exitcode for process in processes] == [0, 0]
     return root
 
