@@ -9,7 +9,7 @@ from pathlib import Path
 import models
 from service.evaluation.fused import fused_table
 from service.evaluation.music import read_music
-from service.evaluation.parts import lay_ground, unwanted_table, wanted_table
+from service.evaluation.parts import lay_ground, mixed_table, unwanted_table, wanted_table
 from service.evaluation.track_scores import track_score_table
 from service.evaluation.verdicts import lookalike_table, nonsense_table
 
@@ -32,6 +32,7 @@ def main() -> None:
         "Unwanted parts": unwanted_table(ground),
         "Unwanted parts, half weight": unwanted_table(ground, 0.5),
         "Several wanted parts": wanted_table(ground),
+        "A text with a stored track": mixed_table(ground),
         "Track scores": track_score_table(music, encoder),
         "Words and sound": fused_table(music, encoder),
         "Texts that are not about music": nonsense_table(music, encoder),

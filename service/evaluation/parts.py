@@ -150,6 +150,53 @@ def wanted_table(ground: Ground) -> str:
     return table(["A and B", "A in 10", "B in 10", "both in 10"], rows)
 
 
+def mixed_table(ground: Ground, *, examples: int = 3, seed: int = 1) -> str:
+    """A as a text with a stored track that has B and not A: what has both, and is not the track."""
+    directions = ground.tracks / np.linalg.norm(ground.tracks, axis=1, keepdims=True)
+    measured = ground.reference @ directions.T
+    like = ground.tracks @ directions.T  # [T, T], the track of the query last
+    like_z = (like - measured.mean(axis=0)) / measured.std(axis=0)
+    cosines, z = ground.cosines(), ground.standardised()
+    reference = ground.reference.astype(np.float32)
+
+    def served(a: int, example: int) -> Floats:
+        vectors = (ground.texts[a], directions[example])
+        parts = [WeightedVector(vector.astype(np.float32), 1.0) for vector in vectors]
+        return Scorer(parts, reference).score(ground.tracks.astype(np.float32))
+
+    methods: Mapping[str, Score] = {
+        "text alone": lambda a, _example: cosines[:, a],
+        "track alone": lambda _a, example: like[:, example],
+        "vectors: text + track": lambda a, example: cosines[:, a] + like[:, example],
+        "spreads: text + track  (as served)": served,
+        "spreads: min(text, track)": lambda a, example: np.minimum(z[:, a], like_z[:, example]),
+    }
+    rows = []
+    for name, score in methods.items():
+        rng = np.random.default_rng(seed)
+        shares = [
+            _shares_of_both(ground, score(a, int(example)), a, b, int(example))
+            for a, b in ground.pairs
+            for example in _examples(rng, ground.has[:, b] & ~ground.has[:, a], examples)
+        ]
+        rows.append([name, *np.mean(shares, axis=0).tolist()])
+    return table(["A by text, B by a track", "A in 10", "B in 10", "both in 10"], rows)
+
+
+def _examples(rng: np.random.Generator, fit: Bools, count: int) -> Sequence[int]:
+    places = np.flatnonzero(fit)
+    chosen: list[int] = rng.choice(places, min(count, len(places)), replace=False).tolist()
+    return chosen
+
+
+def _shares_of_both(
+    ground: Ground, scores: Floats, a: int, b: int, example: int
+) -> tuple[float, float, float]:
+    top = best(np.where(np.arange(len(scores)) == example, -np.inf, scores))
+    has_a, has_b = ground.has[top, a], ground.has[top, b]
+    return float(has_a.mean()), float(has_b.mean()), float((has_a & has_b).mean())
+
+
 def _served(ground: Ground, unwanted: float | None) -> Score:
     """The scorer that answers requests; `unwanted` is B's weight, None where B is wanted."""
 

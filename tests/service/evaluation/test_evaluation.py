@@ -13,6 +13,7 @@ from service.evaluation.fused import fused_table
 from service.evaluation.music import LabelledMusic, LabelledTrack, read_music
 from service.evaluation.parts import (
     lay_ground,
+    mixed_table,
     unwanted_methods,
     unwanted_table,
     wanted_methods,
@@ -105,6 +106,9 @@ def test_every_table_is_filled(music: LabelledMusic) -> None:
     assert scores["mean of clips  (as served)"][1] == "+0.000 to +0.000"
     fused = rows_of(fused_table(music, encoder))
     assert float(fused["words alone"][0].split(" / ")[0]) > 0.9, "titles are found by words"
+    mixed = rows_of(mixed_table(lay_ground(music, encoder)))
+    both = {name: float(row[2]) for name, row in mixed.items()}
+    assert both["spreads: text + track  (as served)"] > both["track alone"]
     assert len(rows_of(nonsense_table(music, encoder))) == 5
     assert len(rows_of(lookalike_table(music))) == 6
 
