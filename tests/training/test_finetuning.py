@@ -183,6 +183,7 @@ def test_tracks_without_a_label_of_a_kind_are_not_judged_by_it() -> None:
     figure = compare({"a": scores}, {"a": scores}, {"a": truth}, {"a": told}, groups, 20)[0]
     expected = np.mean([roc_auc(scores[told, i], truth[told, i]) for i in range(3)])
     assert figure.after.value == pytest.approx(expected)
+    assert (figure.labels, figure.tracks) == (3, 20)
 
 
 def test_general_ability_is_one_where_nothing_moved() -> None:

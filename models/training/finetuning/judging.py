@@ -32,12 +32,17 @@ _VECTORS = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure before and after, and their difference on the same resampled tracks."""
+    """A figure before and after, and their difference on the same resampled tracks.
+
+    It is the mean over `labels` labels, judged by `tracks` tracks that say anything of them.
+    """
 
     name: str
     before: Interval
     after: Interval
     difference: Interval
+    labels: int
+    tracks: int
 
     @property
     def verdict(self) -> Verdict:
@@ -151,6 +156,8 @@ def _compare(
         bootstrap(before, groups, chance, draws),
         bootstrap(after, groups, chance, draws),
         bootstrap(lambda items: after(items) - before(items), groups, 0.0, draws),
+        labels=judged.right.shape[1],
+        tracks=int(judged.known.any(axis=1).sum()),
     )
 
 

@@ -36,8 +36,7 @@ class FinetuneReport:
         """Say in one sentence whether it helped."""
         figure = self.headline
         change = (
-            f"{figure.name} on {self.tracks['test']} held-out tracks of {self.groups['test']} "
-            f"groups went from {figure.before.value:.3f} to {figure.after.value:.3f} "
+            f"{figure.name} over {figure.labels} labels on {figure.tracks} held-out tracks went from {figure.before.value:.3f} to {figure.after.value:.3f} "
             f"({figure.difference.value:+.3f}, 95 % interval "
             f"{figure.difference.low:+.3f} to {figure.difference.high:+.3f})"
         )
@@ -120,6 +119,7 @@ def _table(rows: Sequence[Comparison]) -> list[str]:
         gap = row.difference
         lines.append(
             f"{row.name:34s} {row.before.value:7.3f} {row.after.value:7.3f}   "
-            f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) {row.verdict}"
+            f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) {row.verdict}; "
+            f"{row.labels} labels, {row.tracks} tracks"
         )
     return lines
