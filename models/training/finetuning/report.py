@@ -36,7 +36,8 @@ class FinetuneReport:
         """Say in one sentence whether it helped."""
         figure = self.headline
         change = (
-            f"{figure.name} over {figure.labels} labels on {figure.tracks} held-out tracks went from {figure.before.value:.3f} to {figure.after.value:.3f} "
+            f"{figure.name} over {figure.labels} labels on {figure.tracks} held-out tracks went "
+            f"from {figure.before.value:.3f} to {figure.after.value:.3f} "
             f"({figure.difference.value:+.3f}, 95 % interval "
             f"{figure.difference.low:+.3f} to {figure.difference.high:+.3f})"
         )
