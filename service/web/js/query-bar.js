@@ -3,7 +3,7 @@
 import { chipList } from "./chips.js";
 import { keepClip } from "./clips.js";
 import { button, el, freshId, icon } from "./dom.js";
-import { MODES, clampWeight, sameThing, withPart } from "./query.js";
+import { MODES, clampWeight, isAsking, sameThing, withPart } from "./query.js";
 import { optionsButton } from "./search-options.js";
 import { strings } from "./strings.js";
 
@@ -105,6 +105,7 @@ export function queryBar(onChange) {
     clear.hidden = !hasText;
     and.disabled = !hasText;
     not.disabled = !hasText;
+    bar.classList.toggle("is-asking", isAsking(query));
     mode.choose(query.mode);
     options.show(query);
     chips.show(query.parts);

@@ -72,6 +72,8 @@ export function showTags(main, tools, { steps }) {
         panel.node));
     const group = vocabulary.groups.find((each) => each.name === wantedGroup) || vocabulary.groups[0];
     panel.show(group, wantedLabel || labelsOf(group)[0].label);
+    // On a narrow screen the picture stands below all the labels.
+    if (wantedLabel && window.matchMedia("(max-width: 60rem)").matches) panel.node.scrollIntoView();
   }
 
   function groupList(vocabulary, group) {
