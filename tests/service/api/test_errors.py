@@ -51,7 +51,7 @@ def test_every_path_with_an_id_answers_404_for_an_unknown_one(idle: Running) -> 
     bodies = {"PATCH": {"title": "x"}}
     tried = 0
     for method, path, _ in operations(idle.client):
-        if "{" not in path:
+        if "{" not in path or method == "PUT":  # a PUT makes what is not there
             continue
         for unknown in (MISSING, "nonsense", "%00", "..%2F..%2Fetc%2Fpasswd", "é"):
             address = path.replace("{track_id}", unknown).replace("{job_id}", unknown)
