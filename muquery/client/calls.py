@@ -42,6 +42,8 @@ class Call(Generic[T]):
     json: Any = None
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Source] = field(default_factory=dict)
+    unhurried: bool = False
+    """Whether the answer may take hours, as that to a whole library's embeddings."""
 
     @property
     def idempotent(self) -> bool:

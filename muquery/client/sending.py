@@ -27,6 +27,8 @@ def prepared(call: Call[Any], progress: Progress | None = None) -> Iterator[dict
     """Yield the arguments of httpx's `request`; files that were paths are closed afterwards."""
     with ExitStack() as stack:
         arguments: dict[str, Any] = {"params": dict(call.params)}
+        if call.unhurried:
+            arguments["timeout"] = httpx.Timeout(60.0, read=None, write=None)
         if call.json is not None:
             arguments["json"] = call.json
         if call.files:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,12 +161,9 @@ class _Adding:
     async def _send(self, path: Path, shown: str) -> None:
         import_id = await self._import_id()
         try:
-            async with _opened(path) as file:
-                result = await self._client.post(
-                    "/tracks",
-                    params={"import_id": import_id, "path": shown},
-                    files={"file": (path.name, file, "application/octet-stream")},
-                )
+            result = await self._client.post(
+                "/tracks", params={"import_id": import_id, "path": shown}, files={"file": path}
+            )
         except ApiProblem as problem:
             if problem.status in (401, 403, 404, 409):
                 raise  # the import was closed or taken away: nothing more can be sent
@@ -190,12 +186,3 @@ def shown_path(path: Path) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@asynccontextmanager
-async def _opened(path: Path) -> AsyncIterator[object]:
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        yield file
-    finally:
-        file.close()

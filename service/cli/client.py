@@ -7,6 +7,7 @@ same requests to it in memory, so that there is one code path to trust.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
+from muquery.client.async_client import TIMEOUT, AsyncClient
+from muquery.client.calls import Call
+from muquery.client.errors import ApiError, MuqueryError, error_of
+from muquery.client.retries import Retries
+from muquery.client.sending import PREFIX
 from service.cli.output import CliError
 from service.database.migrate import DatabaseTooNew, migrate
 from service.errors import NotAuthenticated
@@ -22,10 +28,8 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from service.runtime import Services
 
-PREFIX = "/api/v1"
 PROBE_S = 2.0
-TIMEOUT = httpx.Timeout(60.0, read=600.0, write=600.0)
-MAX_TRIES = 30
+PATIENT = Retries(most=30, longest_s=10.0)
 
 
 @dataclass(frozen=True)
@@ -38,43 +42,50 @@ class Target:
 
 @dataclass(frozen=True)
 class Client:
-    """Requests to one service; `in_process` says that it lives and dies with this command."""
+    """Requests to one service; `in_process` says that it lives and dies with this command.
 
-    http: httpx.AsyncClient
+    The patience, the files and the errors are those of `muquery.client`; answers stay JSON here,
+    because a command prints them.
+    """
+
+    api: AsyncClient
     in_process: bool
     services: Services | None = None
     """What answers in this process, for what must not go through a response in memory."""
 
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The connection itself, for answers that are streamed."""
+        return self.api.http
+
     async def get(self, path: str, **params: Any) -> Any:
         wanted = {name: value for name, value in params.items() if value is not None}
-        return _answer(await self._send("GET", path, params=wanted))
+        return await self.request("GET", path, params=wanted)
 
     async def post(self, path: str, **content: Any) -> Any:
-        """Send `json`, or `files` and `data`."""
-        return _answer(await self._send("POST", path, **content))
+        """Send what `request` takes."""
+        return await self.request("POST", path, **content)
 
     async def request(self, method: str, path: str, **content: Any) -> Any:
-        """Any other call; `content` is what httpx takes."""
-        return _answer(await self._send(method, path, **content))
+        """Any call: `params`, `json`, or `files` (by field) with `form`; `unhurried` for hours.
 
-    async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
-        """Send, and come again when the service says that it is busy or not ready yet."""
-        for attempt in range(MAX_TRIES):
-            try:
-                response = await self.http.request(method, path, **content)
-            except httpx.TransportError as error:
-                raise CliError(f"no answer from {self.http.base_url}: {error}") from None
-            if response.status_code not in (429, 503) or attempt == MAX_TRIES - 1:
-                return response
-            await asyncio.sleep(min(float(response.headers.get("retry-after", 1)), 10.0))
-            _rewind(content)
-        raise AssertionError("the last try returns")
+        Raises ApiProblem for what the service refuses, CliError where nothing usable answers.
+        """
+        call: Call[Any] = Call(method, path, _json_of, **content)
+        try:
+            return await self.api.send(call)
+        except ApiError as error:
+            raise ApiProblem(error.status, error.code, error.message) from None
+        except MuqueryError as error:
+            raise CliError(str(error)) from None
 
 
 class ApiProblem(CliError):
     """The service's own error, by its stable code."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
+        if code == NotAuthenticated.code:
+            message = "that service asks for a key; give --key or set MUQUERY_KEY"
         super().__init__(f"{message} ({code})")
         self.status = status
         self.code = code
@@ -95,7 +106,7 @@ async def connect(
         async with httpx.AsyncClient(
             base_url=url.rstrip("/") + PREFIX, headers=headers, timeout=TIMEOUT
         ) as http:
-            yield Client(http, in_process=False)
+            yield Client(AsyncClient(http=http, retries=PATIENT), in_process=False)
         return
     if target.url is not None:
         raise CliError(f"nothing answers at {target.url}; is `muquery serve` running there?")
@@ -138,7 +149,8 @@ async def _in_process(settings: Settings, *, works: bool) -> AsyncIterator[Clien
         async with httpx.AsyncClient(
             transport=transport, base_url=f"http://127.0.0.1{PREFIX}", timeout=TIMEOUT
         ) as http:
-            yield Client(http, in_process=True, services=services)
+            api = AsyncClient(http=http, retries=PATIENT)
+            yield Client(api, in_process=True, services=services)
 
 
 def services_of(settings: Settings) -> Services:
@@ -159,24 +171,13 @@ def upgrade_database(settings: Settings) -> str:
         raise CliError(f"{error}; install a newer muquery") from None
 
 
-def _answer(response: httpx.Response) -> Any:
-    if not response.is_success:
-        raise_problem(response)
-    return response.json() if response.content else None
-
-
 def raise_problem(response: httpx.Response) -> NoReturn:
     """Raise the ApiProblem that an unsuccessful answer holds, or CliError for any other."""
-    try:
-        error = response.json()["error"]
-        if error["code"] == NotAuthenticated.code:
-            error["message"] = "that service asks for a key; give --key or set MUQUERY_KEY"
-        raise ApiProblem(response.status_code, error["code"], error["message"])
-    except (ValueError, KeyError, TypeError):
-        raise CliError(f"unexpected answer {response.status_code} from {response.url}") from None
+    error = error_of(response)
+    if isinstance(error, ApiError):
+        raise ApiProblem(error.status, error.code, error.message)
+    raise CliError(str(error))
 
 
-def _rewind(content: dict[str, Any]) -> None:
-    for value in (content.get("files") or {}).values():
-        if isinstance(value, tuple) and hasattr(value[1], "seek"):
-            value[1].seek(0)
+def _json_of(content: bytes) -> Any:
+    return json.loads(content) if content else None

@@ -16,7 +16,6 @@ from service.cli.output import CliError, clock, console, print_table, size
 from service.exchange.service import FileFormat
 
 SHOWN_FAILURES = 20
-_NO_LIMIT: Any = None
 _FORMATS: dict[str, FileFormat] = {".parquet": "parquet", ".npz": "npz"}
 
 ImportId = Annotated[str, typer.Argument(help="The import's id, as `muquery imports list` shows.")]
@@ -119,9 +118,7 @@ def import_embeddings(
     """Take in embeddings of the same model; files with the same bytes need no analysis then."""
 
     async def send(client: Client) -> Any:
-        with path.open("rb") as file:
-            files = {"file": (path.name, file, "application/octet-stream")}
-            return await client.post("/embeddings/import", files=files, timeout=_NO_LIMIT)
+        return await client.post("/embeddings/import", files={"file": path}, unhurried=True)
 
     result = asyncio.run(_call(send, url, key))
     console().print(

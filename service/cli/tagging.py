@@ -80,9 +80,8 @@ async def _ask(
 
 
 async def _ask_file(client: Client, file: Path, options: dict[str, Any]) -> Any:
-    content = await asyncio.to_thread(file.read_bytes)
-    files = {"file": (file.name, content, "application/octet-stream")}
-    return await client.post("/tags/audio", files=files, data={"options": json.dumps(options)})
+    form = {"options": json.dumps(options)}
+    return await client.post("/tags/audio", files={"file": file}, form=form)
 
 
 async def _default(client: Client) -> str:
