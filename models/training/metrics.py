@@ -115,8 +115,9 @@ def chance_of_reciprocal_rank(right: int, items: int) -> float:
 def _missed_so_far(right: int, items: int) -> NDArray[np.float64]:
     """The chance that none of `right` items is among the first k, for k = 0..items."""
     left = items - np.arange(items)
-    missed: NDArray[np.float64] = np.cumprod(np.maximum(left - right, 0) / left)
-    return np.concatenate([[1.0], missed])
+    missed = np.ones(items + 1, dtype=np.float64)
+    np.cumprod(np.maximum(left - right, 0) / left, out=missed[1:])
+    return missed
 
 
 def bootstrap(

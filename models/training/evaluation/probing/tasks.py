@@ -71,8 +71,8 @@ TASKS: dict[str, ProbeTask] = {
                   10, 50),
         ProbeTask("nsynth-pitch", ("pitch",), "class", ("accuracy",), None, 4, 1e-3, 3, 10, 50),
         ProbeTask(
-            "mtg-jamendo", ("genre", "instrument", "mood/theme"), "labels", ("roc_auc", "pr_auc"), 30,
-            300, 1e-3, 3, 10, 100,
+            "mtg-jamendo", ("genre", "instrument", "mood/theme"), "labels",
+            ("roc_auc", "pr_auc"), 30, 300, 1e-3, 3, 10, 100,
         ),
     )
 }  # fmt: skip
