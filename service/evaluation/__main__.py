@@ -11,7 +11,7 @@ from service.evaluation.fused import fused_table
 from service.evaluation.music import read_music
 from service.evaluation.parts import lay_ground, mixed_table, unwanted_table, wanted_table
 from service.evaluation.track_scores import track_score_table
-from service.evaluation.verdicts import lookalike_table, nonsense_table
+from service.evaluation.verdicts import lookalike_table, nonsense_table, relevance_table
 
 # Labels of the tagger that name a sound, and not a voice's absence or a decade.
 LABELS = (
@@ -35,6 +35,7 @@ def main() -> None:
         "A text with a stored track": mixed_table(ground),
         "Track scores": track_score_table(music, encoder),
         "Words and sound": fused_table(music, encoder),
+        "Relevance of unrelated pairs": relevance_table(music, encoder),
         "Texts that are not about music": nonsense_table(music, encoder),
         "Different recordings that look alike": lookalike_table(music),
     }

@@ -66,6 +66,46 @@ def nonsense_table(music: LabelledMusic, encoder: MusicTextEncoder) -> str:
     return table(header, rows)
 
 
+def relevance_table(music: LabelledMusic, encoder: MusicTextEncoder) -> str:
+    """How often unrelated texts and clips reach a relevance: 1 - bar, if relevance means a rank.
+
+    Each text is paired with every clip, each clip with every clip of other tracks, whatever they
+    sound like. The reference is other music.
+    """
+    texts = [*ABOUT_MUSIC, *ABOUT_OTHER_THINGS]
+    clips = np.concatenate([track.clips for track in music.tracks]).astype(np.float64)
+    scores = clips @ encoder.embed_text(texts).astype(np.float64).T
+    reference = encoder.reference.astype(np.float64)
+    by_text = [
+        scale_from_scores(reference @ vector).relevances_of(scores[:, q])
+        for q, vector in enumerate(encoder.embed_text(texts).astype(np.float64))
+    ]
+    owners = np.repeat(np.arange(len(music.tracks)), [len(track.clips) for track in music.tracks])
+    likes = np.arange(len(clips))[:: max(1, len(clips) // len(texts))][: len(texts)]
+    by_clip = [
+        scale_from_scores(reference @ clips[like]).relevances_of(
+            clips[owners != owners[like]] @ clips[like]
+        )
+        for like in likes
+    ]
+    rows = [
+        [bar, 1 - bar, *_shares_above(by_text, bar), *_shares_above(by_clip, bar)]
+        for bar in (0.5, 0.9, 0.95, 0.99, 0.999)
+    ]
+    header = [
+        "relevance above", "expected", f"of {len(texts)} texts x {len(clips)} clips",
+        "per text, 10th to 90th percentile", f"of {len(likes)} clips x {len(clips)} clips",
+        "per clip, 10th to 90th percentile",
+    ]  # fmt: skip
+    return table(header, rows)
+
+
+def _shares_above(relevances: list[Floats], bar: float) -> tuple[str, str]:
+    shares = np.array([(values > bar).mean() for values in relevances])
+    low, high = np.quantile(shares, [0.1, 0.9])
+    return f"{shares.mean():.4f}", f"{low:.4f} to {high:.4f}"
+
+
 def lookalike_table(music: LabelledMusic) -> str:
     """Pairs of different recordings whose vectors reach a cosine, of any and of like lengths."""
     means = music.means()

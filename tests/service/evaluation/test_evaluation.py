@@ -21,7 +21,7 @@ from service.evaluation.parts import (
 )
 from service.evaluation.ranks import average_precision, best, found_in_ten, interval, roc_auc
 from service.evaluation.track_scores import track_score_table
-from service.evaluation.verdicts import lookalike_table, nonsense_table
+from service.evaluation.verdicts import lookalike_table, nonsense_table, relevance_table
 from tests.support.audio import write_audio
 from tests.support.encoder import SAMPLE_RATE_HZ, FakeEncoder, tone
 
@@ -110,6 +110,8 @@ def test_every_table_is_filled(music: LabelledMusic) -> None:
     both = {name: float(row[2]) for name, row in mixed.items()}
     assert both["spreads: text + track  (as served)"] > both["track alone"]
     assert len(rows_of(nonsense_table(music, encoder))) == 5
+    relevance = rows_of(relevance_table(music, encoder))
+    assert relevance["0.990"][0] == "0.010"
     assert len(rows_of(lookalike_table(music))) == 6
 
 
