@@ -10,9 +10,10 @@ import { strings } from "./strings.js";
 /** The list. `actions` go to every row; `onMore(cursor)` fetches the next page. */
 export function resultList(actions, onMore) {
   const status = el("p", { class: "status" });
+  const heading = el("h2", { class: "visually-hidden", hidden: true }, strings.results.heading);
   const list = el("ol", { class: "hits", "aria-label": strings.results.heading });
   const foot = el("div", { class: "more" });
-  const node = el("div", { class: "results" }, status, list, foot);
+  const node = el("div", { class: "results" }, status, heading, list, foot);
   let rows = [];
 
   const nameOf = (hit, level) => (level === "passage"
@@ -31,6 +32,7 @@ export function resultList(actions, onMore) {
     });
     rows = append ? [...rows, ...fresh] : fresh;
     place(rows);
+    heading.hidden = !rows.length;
     hideLeaving();
     for (const row of fresh) row.showPlayback(nowPlaying());
     node.removeAttribute("aria-busy");
@@ -52,6 +54,7 @@ export function resultList(actions, onMore) {
 
   function clear() {
     rows = [];
+    heading.hidden = true;
     list.replaceChildren();
     foot.replaceChildren();
     status.replaceChildren();

@@ -38,7 +38,10 @@ export function startShortcuts({ view, go }) {
   const press = (row, selector) => row?.querySelector(selector)?.click();
 
   const acts = {
-    "/": () => view().focusBox?.() ?? go("search"),
+    "/": () => {
+      if (view().focusBox) view().focusBox();
+      else go("search");
+    },
     "?": openHelp,
     j: () => step(1),
     k: () => step(-1),

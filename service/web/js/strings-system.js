@@ -93,7 +93,7 @@ export const systemStrings = {
     forget: "Take off the list",
   },
   jobState: { queued: "Waiting", running: "Listening", done: "Done", failed: "Failed", cancelled: "Cancelled" },
-  jobKind: { tag: "Tagging the library again", retag: "Tagging the library again" },
+  jobKind: { tag: "Tagging the library again" },
   system: { parts: "Parts of the system", model: "Model", keys: "Keys", audit: "Audit" },
   model: {
     intro: "Everything here is computed on your own machine by the model below. Nothing that you upload leaves it.",
