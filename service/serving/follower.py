@@ -170,6 +170,7 @@ class ModelFollower:
         old, self._current = self._current, standby
         self._standby, self._standby_for = None, None
         self._ending.append((time.monotonic(), old))
+        self._tidy_at = 0.0
         log.info("answering with model %s (%s)", active.name, active.model_id)
 
     def _end_old(self) -> None:

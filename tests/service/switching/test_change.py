@@ -188,7 +188,8 @@ def test_what_is_uploaded_meanwhile_is_found_before_and_after(
     eventually(is_found, WAIT_S)
     state = changing.client.get(f"{API}/index").json()
     assert (state["model_id"], state["tracks"]) == (NEW, 4)
-    assert changing.client.post(f"{API}/index/verify").json()["ok"]
+    # The words follow in the background.
+    eventually(lambda: changing.client.post(f"{API}/index/verify").json()["ok"], WAIT_S)
 
 
 def test_a_track_that_cannot_be_analysed_holds_the_change_until_told(changing: Changing) -> None:

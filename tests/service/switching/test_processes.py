@@ -62,6 +62,12 @@ def change_of(server: Server) -> dict[str, Any] | None:
     return change
 
 
+def is_sound(server: Server) -> bool:
+    """Whether index and words equal SQL; the words follow a change in the background."""
+    verified = httpx.post(f"{server.api}/index/verify", timeout=ANSWER_S)
+    return bool(verified.json()["ok"])
+
+
 def use(server: Server, source: str) -> str:
     """Begin to change to the model of a folder; its id."""
     added = httpx.post(f"{server.api}/models", json={"source": source}, timeout=ANSWER_S)
@@ -102,8 +108,7 @@ def test_every_process_follows_and_a_kill_in_the_middle_loses_nothing(
         with working(env):
             _watch([one, two], old, new)
             for server in (one, two):
-                verified = httpx.post(f"{server.api}/index/verify", timeout=ANSWER_S)
-                assert verified.json()["ok"]
+                eventually(lambda server=server: is_sound(server), WAIT_S)
             assert use(two, env["MUQUERY_MODEL"]) == old
             _watch([one, two], new, old)
             pruned = httpx.delete(f"{two.api}/models/{new}", timeout=ANSWER_S)
