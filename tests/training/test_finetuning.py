@@ -289,14 +289,14 @@ def test_frozen_layers_and_batch_norms_stay(bundle: Path, library: Path, tmp_pat
     task.module.eval()
     assert float(task.loss(task.batch(0)).metrics["keep"]) == pytest.approx(0.0, abs=1e-5)
     task.module.train()
-    optimiser = torch.optim.SGD((p for p in task.module.parameters() if p.requires_grad), lr=0.1)
+    optimiser = torch.optim.SGD((p for p in task.module.parameters() if p.requires_grad), lr=1.0)
     result = task.loss(task.batch(0))
     result.loss.backward()
     optimiser.step()
     for name, value in task.module.state_dict().items():
         assert torch.equal(value, before[name]) == (name not in trained), name
     task.module.eval()
-    assert float(task.loss(task.batch(0)).metrics["keep"]) > 1e-3
+    assert float(task.loss(task.batch(0)).metrics["keep"]) > 1e-4
 
     # The whole tower, or its last layer and what is behind it.
     whole = TunedTower(open_parent(str(bundle)).network().audio, layers=-1)
