@@ -97,7 +97,7 @@ export function showActivity(main, tools) {
       replace(foot, hidden > 0 ? el("p", { class: "hint" }, strings.activity.hidden(hidden)) : null);
       drawStatus();
     } catch (failure) {
-      if (failure.status === 401 || failure.status === 503) tools.reportError(failure, load);
+      if ([401, 429, 503].includes(failure.status)) tools.reportError(failure, load);
       else replace(nothing, broken(failure, load));
     }
   }

@@ -95,17 +95,17 @@ function reportError(failure, again) {
     askForKey();
     return;
   }
-  const loading = failure.status === 503 && again;
-  const text = loading ? strings.starting : strings.errorPrefix(messageOf(failure));
+  const waits = (failure.status === 503 || failure.status === 429) && again;
+  const text = waits ? strings.waiting(messageOf(failure)) : strings.errorPrefix(messageOf(failure));
   const notice = el("div", { class: "notice error floating with-action", role: "alert" }, el("span", {}, text),
-    again && !loading ? button({
+    again && !waits ? button({
       onclick: () => {
         notice.remove();
         again();
       },
     }, icon("retry"), strings.retry) : null);
   main.prepend(notice);
-  if (loading) {
+  if (waits) {
     const pauseMs = (failure.retryAfterS || RETRY_AFTER_MS / 1000) * 1000;
     retryTimer = window.setTimeout(() => {
       notice.remove();

@@ -114,7 +114,7 @@ export function showLibrary(main, tools, { params }) {
       if (!quiet) announce(status.textContent);
     } catch (failure) {
       if (mine !== turn) return;
-      if (failure.status === 401 || failure.status === 503) tools.reportError(failure, load);
+      if ([401, 429, 503].includes(failure.status)) tools.reportError(failure, load);
       else replace(frame, broken(failure, () => load({ more })));
     }
   }

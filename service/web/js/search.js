@@ -90,7 +90,7 @@ export function showSearch(main, tools, { params }) {
       if (running === mine) take(answer, Boolean(cursor));
     } catch (failure) {
       if (failure.name === "AbortError" || running !== mine) return;
-      if (failure.status === 503 || failure.status === 401) tools.reportError(failure, () => run({ cursor }));
+      if ([401, 429, 503].includes(failure.status)) tools.reportError(failure, () => run({ cursor }));
       else results.replaceWith(broken(failure, () => run({ cursor })));
     } finally {
       window.clearTimeout(busy);

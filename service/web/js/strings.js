@@ -28,7 +28,7 @@ export const strings = {
   percent: (value) => `${value} %`,
   span: (from, to) => `${from}–${to}`,
   offline: "The service does not answer. Is it still running?",
-  starting: "The model is still loading. This page tries again by itself.",
+  waiting: (message) => `${message} This page tries again by itself.`,
   errorPrefix: (message) => `That did not work: ${message}`,
   inLibrary: (n, shown) => plural(n, "1 track in the library", `${shown} tracks in the library`),
   emptyLibrary: "The library is empty",

@@ -38,7 +38,7 @@ export function showTags(main, tools, { steps }) {
       drawPicker(items, vocabulary);
       draw(vocabulary);
     } catch (failure) {
-      if (failure.status === 401 || failure.status === 503) tools.reportError(failure, load);
+      if ([401, 429, 503].includes(failure.status)) tools.reportError(failure, load);
       else replace(body, broken(failure, load));
     }
   }

@@ -5,10 +5,12 @@ import { announce, button, el, icon, replace } from "./dom.js";
 import { strings } from "./strings.js";
 
 const AT_ONCE = 2;
+const BUSY_PAUSE_S = 5;
 const waiting = [];
 const byJob = new Map();
 const all = new Set();
 let active = 0;
+let summing = false;
 
 function panel() {
   const section = document.getElementById("uploads");
@@ -30,7 +32,15 @@ function closePanel() {
   document.getElementById("uploads").hidden = true;
 }
 
+/** Count at most once a picture: thousands of files may be on their way. */
 function sumUp() {
+  if (summing) return;
+  summing = true;
+  window.requestAnimationFrame(drawSum);
+}
+
+function drawSum() {
+  summing = false;
   const items = [...all];
   const done = items.filter((item) => item.kind === "done").length;
   const bad = items.filter((item) => item.kind === "failed").length;
@@ -131,8 +141,18 @@ async function send(item) {
     showJob(await get(at("jobs", result.job.id)));
   } catch (failure) {
     if (failure.name === "AbortError") item.fail(strings.uploads.cancelled, () => enqueue(item));
+    else if (failure.status === 429 || failure.status === 503) await sendLater(item, failure, stop.signal);
     else item.fail(failure.message, () => enqueue(item));
   }
+}
+
+/** The service is busy: wait as long as it asks, then go on, unless cancelled meanwhile. */
+async function sendLater(item, failure, signal) {
+  item.say(strings.waiting(failure.message), 0, "running", cancelButton(item, () => {
+    item.fail(strings.uploads.cancelled, () => enqueue(item));
+  }));
+  await new Promise((go) => window.setTimeout(go, (failure.retryAfterS || BUSY_PAUSE_S) * 1000));
+  if (item.kind === "running" && !signal.aborted) enqueue(item);
 }
 
 function openLink(trackId) {
