@@ -23,7 +23,7 @@ from tests.web.conftest import RATE_HZ, tone
 
 OUT = ROOT / "docs" / "images"
 TRACK = "Armygeddon"
-SEARCH = "#/?q=heavy+distorted+guitars&p=text%3A-0.5%3Avocals"
+SEARCH = "#/?q=heavy+distorted+electric+guitars+with+fast+drums&p=text%3A-0.5%3Acalm+piano"
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def views(track_id: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
         ("library", "#/library?sort=title", ".tracks tbody tr",
          ("tr:nth-child(2) .tick input", "tr:nth-child(4) .tick input")),
         ("track", f"#/track/{track_id}", ".tag-row", ()),
-        ("activity", "#/activity", "main h1", ()),
+        ("activity", "#/activity", ".failed-files summary", (".failed-files summary",)),
         ("tags", "#/tags/standard/mood/calm", ".histogram", ()),
         ("model", "#/system/model", ".facts-list", ()),
         ("keys", "#/system/keys", ".plain-table", ()),
@@ -106,7 +106,9 @@ def prepare(api: str, folder: Path) -> None:
         made = httpx.post(f"{api}/keys", json={"name": name, "scopes": [scope]}, timeout=60)
         assert made.status_code == 201, made.text
     batch = httpx.post(
-        f"{api}/imports", json={"source": "folder", "folder": str(folder)}, timeout=60
+        f"{api}/imports",
+        json={"source": "folder", "folder": str(folder), "name": "Archive"},
+        timeout=60,
     )
     assert batch.status_code == 201, batch.text
     ended = f"{api}/imports/{batch.json()['id']}"
