@@ -136,6 +136,11 @@ def test_a_clip_searches_and_is_not_stored(
     shared = location(browser)
     open_page(browser, address, shared)
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".search .chip.lost"))
+    picker = browser.find_element(By.ID, "clip-picker")
+    browser.execute_script("arguments[0].hidden = false", picker)
+    picker.send_keys(str(songs["Low River"]))
+    until(browser, lambda b: titles(b)[:1] == ["Low River"])
+    assert not browser.find_elements(By.CSS_SELECTOR, ".search .chip.lost")
     open_page(browser, address, "#/library")
     until(browser, lambda b: len(texts(b, ".tracks tbody tr")) == before)
 

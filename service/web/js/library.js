@@ -18,6 +18,7 @@ import { blank, broken, ghosts } from "./states.js";
 import { strings } from "./strings.js";
 
 const PAGE = 50;
+const MOST_PER_CALL = 200;
 const TYPING_PAUSE_MS = 200;
 
 export function showLibrary(main, tools, { params }) {
@@ -97,14 +98,26 @@ export function showLibrary(main, tools, { params }) {
     facets.show(state.filters);
   }
 
+  const readPage = (limit, cursor) => get(withParams("/tracks", tracksParams(state, { limit, cursor })));
+
+  /** As many as are shown, read anew: nothing below may vanish because something changed. */
+  async function readAgain(shownBefore) {
+    const page = await readPage(Math.min(MOST_PER_CALL, Math.max(PAGE, shownBefore)), null);
+    while (page.next_cursor && page.items.length < shownBefore) {
+      const next = await readPage(MOST_PER_CALL, page.next_cursor);
+      page.items.push(...next.items);
+      page.next_cursor = next.next_cursor;
+    }
+    return page;
+  }
+
   async function load({ more = false, quiet = false } = {}) {
     turn += 1;
     const mine = turn;
     const known = tracks.length;
     if (!more && !known) replace(frame, ghosts(6, "row"));
     try {
-      const limit = quiet ? Math.min(200, Math.max(PAGE, known)) : PAGE;
-      const page = await get(withParams("/tracks", tracksParams(state, { limit, cursor: more ? nextCursor : null })));
+      const page = quiet ? await readAgain(known) : await readPage(PAGE, more ? nextCursor : null);
       if (mine !== turn) return;
       page.items.forEach(remember);
       tracks = more ? [...tracks, ...page.items] : page.items;

@@ -1,7 +1,7 @@
 // Where a query is put together: the box, what can be done with its text, chips, mode, options.
 
 import { chipList } from "./chips.js";
-import { keepClip } from "./clips.js";
+import { clipOf, keepClip } from "./clips.js";
 import { button, el, freshId, icon } from "./dom.js";
 import { MODES, clampWeight, isAsking, sameThing, withPart } from "./query.js";
 import { optionsButton } from "./search-options.js";
@@ -129,7 +129,13 @@ export function queryBar(onChange) {
     query = next;
     draw();
   };
-  bar.addClip = (file) => change(withPart(query, { kind: "clip", weight: 1, key: keepClip(file), name: file.name }));
+  bar.addClip = (file) => {
+    // Choosing a file again brings a lost clip back, with the weight that it had.
+    const isLost = (part) => part.kind === "clip" && part.name === file.name && !clipOf(part.key);
+    const weight = query.parts.find(isLost)?.weight ?? 1;
+    const others = { ...query, parts: query.parts.filter((part) => !isLost(part)) };
+    change(withPart(others, { kind: "clip", weight, key: keepClip(file), name: file.name }));
+  };
   bar.focusBox = () => input.focus();
   return bar;
 }

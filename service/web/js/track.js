@@ -38,6 +38,7 @@ export function showTrack(main, tools, { steps }) {
   function draw(track) {
     if (closed) return;
     remember(track);
+    document.title = strings.titleOf(titleOf(track));
     const span = spanTools(track, {
       onPick: (from, to) => wave?.showSelection(from === null ? null : [from, to]),
       onPlay: (from) => play(track, from),
