@@ -94,9 +94,14 @@ def rows(browser: Chrome) -> list[str]:
 
 def type_text(browser: Chrome, text: str) -> None:
     """Write a text into the search box in place of what is there."""
-    box = find(browser, "#q")
-    box.clear()
-    box.send_keys(text)
+
+    def write(_: Chrome) -> bool:
+        box = find(browser, "#q")
+        box.clear()
+        box.send_keys(text)
+        return True
+
+    until(browser, write)
 
 
 def search_for(browser: Chrome, text: str, *, at_least: int = 2) -> list[str]:
