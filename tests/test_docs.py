@@ -35,7 +35,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_named_settings_exist(page: Path) -> None:
     known = {f"MUQUERY_{name.upper()}" for name in Settings.model_fields}
     # These steer tests, not the service.
-    known |= {"MUQUERY_TEST_AXE", "MUQUERY_GOLDEN_DIR"}
+    known |= {"MUQUERY_TEST_AXE", "MUQUERY_GOLDEN_DIR", "MUQUERY_MUQ_PYTHON"}
     # And these tell a command where the service is.
     known |= {"MUQUERY_URL", "MUQUERY_KEY"}
     named = set(re.findall(r"MUQUERY_[A-Z0-9_]+[A-Z0-9]", page.read_text(encoding="utf-8")))
