@@ -16,7 +16,7 @@ run: $(BASE)/.installed
 	$(BASE)/bin/muquery serve
 
 test: $(DEV)/.installed $(BASE)/.installed lint
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
