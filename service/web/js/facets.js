@@ -50,7 +50,15 @@ export function facetPanel(fields, onChange) {
   }
 
   function draw(items) {
-    const focused = body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const active = body.contains(document.activeElement) ? document.activeElement : null;
+    if (active?.type === "text" && active.value !== active.defaultValue) {
+      // Somebody is typing a bound: new counts wait, unless the bound turns out to be wrong.
+      active.addEventListener("blur", () => {
+        if (!body.querySelector('[aria-invalid="true"]')) draw(items);
+      }, { once: true });
+      return;
+    }
+    const focused = active?.dataset.key;
     replace(body, items.filter(isTelling).map((item) => (RANGES.has(item.field) ? rangeFacet(item) : valueFacet(item))));
     if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   }
