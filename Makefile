@@ -48,5 +48,8 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	$(DEV)/bin/python $(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+screenshots: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.web.take_screenshots
+
 clean:
 	rm -rf $(BASE) $(DEV) build dist *.egg-info

@@ -124,8 +124,13 @@ def _read_piece(archive: zipfile.ZipFile, name: str, header: Header) -> Iterator
     starts_s = _read(archive, f"{name}.starts_s", SECONDS)
     ends_s = _read(archive, f"{name}.ends_s", SECONDS)
     peaks = _read(archive, f"{name}.peaks", np.dtype(np.uint8)).tobytes()
+    # Checked before a track is yielded: a slice past the end would quietly be a shorter one.
+    if sum(row["clips"] for row in rows) != len(vectors):
+        raise ValueError("the tracks have another number of clips than there are vectors")
     clip = peak = 0
     for row in rows:
+        if not isinstance(row["values"], dict):
+            raise TypeError("a track's values are not an object")
         clips, loud = slice(clip, clip + row["clips"]), slice(peak, peak + row["peaks"])
         clip, peak = clips.stop, loud.stop
         yield ExportedTrack(

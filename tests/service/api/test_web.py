@@ -17,13 +17,15 @@ def test_the_page_and_everything_it_names_is_served(idle: Running) -> None:
         served = idle.client.get(f"/static/{path.relative_to(WEB_DIR).as_posix()}")
         assert served.content == path.read_bytes()
         assert served.headers["content-type"] == "text/javascript; charset=utf-8"
-    for name in ("app.css", "icon.svg"):
+    for name in ("css/base.css", "icon.svg"):
         assert idle.client.get(f"/static/{name}").status_code == 200
 
 
 def test_an_unchanged_file_is_not_sent_again(idle: Running) -> None:
-    first = idle.client.get("/static/app.css")
-    again = idle.client.get("/static/app.css", headers={"If-None-Match": first.headers["etag"]})
+    first = idle.client.get("/static/css/base.css")
+    again = idle.client.get(
+        "/static/css/base.css", headers={"If-None-Match": first.headers["etag"]}
+    )
     assert (again.status_code, again.content) == (304, b"")
     head = idle.client.head("/")
     assert (head.status_code, head.content) == (200, b"")

@@ -71,8 +71,8 @@ def test_imports_and_embeddings(
 def test_an_interrupted_add_goes_on(tmp_path: Path, sqlite_url: str) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(12):
-        write_audio(folder / f"{number:02}.flac", tone(200.0 + 100 * number, 1.5), 24_000)
+    for number in range(40):
+        write_audio(folder / f"{number:02}.flac", tone(200.0 + 50 * number, 1.5), 24_000)
     env = environment(tmp_path / "data", sqlite_url)
     with serving(env) as server:
         command = [sys.executable, "-m", "muquery", "add", str(folder), "--url", server.url]
@@ -91,14 +91,14 @@ def test_an_interrupted_add_goes_on(tmp_path: Path, sqlite_url: str) -> None:
         assert "the same command goes on" in said
         (first,) = httpx.get(f"{server.api}/imports").json()["items"]
         assert first["listed"] is False
-        assert first["total_files"] < 12
+        assert first["total_files"] < 40
         done = subprocess.run(
             command, env=env, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert "12 added, 12 analysed, 0 already there." in done.stdout
+        assert "40 added, 40 analysed, 0 already there." in done.stdout
         (again,) = httpx.get(f"{server.api}/imports").json()["items"]
-        assert (again["id"], again["counts"]["done"]) == (first["id"], 12)
+        assert (again["id"], again["counts"]["done"]) == (first["id"], 40)
 
 
 def test_a_folder_of_the_server(tmp_path: Path, sqlite_url: str, music: Path) -> None:
