@@ -112,10 +112,14 @@ def assert_same_losses(one: Path, other: Path) -> None:
     expected, got = train_lines(one), train_lines(other)
     assert len(expected) == len(got) > 3
     for a, b in zip(expected, got, strict=True):
-        assert b["loss"] == pytest.approx(a["loss"], rel=1e-4), a["update"]
         # Many values of a silent stretch lie on a ReLU's corner together: a rounding error of
         # another order of sums sends them to either side, which gradients see and losses do not.
-        assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=5e-3), a["update"]
+        # From there on two runs of mulan part slowly, on some processors ten times as fast as on
+        # others; its loss differs by a tenth and more between batches.
+        later = 2e-3 if one.name == "mulan" else 1e-4
+        loose = pytest.approx(a["loss"], rel=2e-5 if a["update"] == 1 else later)
+        assert b["loss"] == loose, a["update"]
+        assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=2e-2), a["update"]
 
 
 @pytest.mark.parametrize("stage", ["mel_rvq", "muq", "mulan"])
