@@ -74,26 +74,34 @@ def test_an_interrupted_add_goes_on(tmp_path: Path, sqlite_url: str) -> None:
     for number in range(40):
         write_audio(folder / f"{number:02}.flac", tone(200.0 + 50 * number, 1.5), 24_000)
     env = environment(tmp_path / "data", sqlite_url)
-    with serving(env) as server:
-        command = [sys.executable, "-m", "muquery", "add", str(folder), "--url", server.url]
+    command = [sys.executable, "-m", "muquery", "add", str(folder), "--url"]
+    # So few a minute that however slow this process is, the command cannot be done before it.
+    with serving(env | {"MUQUERY_RATE_LIMITS": "on", "MUQUERY_RATE_UPLOAD_PER_MIN": "10"}) as slow:
         process = subprocess.Popen(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, slow.url], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
         def sent() -> int:
-            found = httpx.get(f"{server.api}/imports").json()["items"]
+            found = httpx.get(f"{slow.api}/imports").json()["items"]
             return int(found[0]["total_files"]) if found else 0
 
         eventually(lambda: sent() >= 3, 180)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=120)
-        assert process.returncode == 130
+        assert process.returncode == 130, said
         assert "the same command goes on" in said
-        (first,) = httpx.get(f"{server.api}/imports").json()["items"]
+        (first,) = httpx.get(f"{slow.api}/imports").json()["items"]
         assert first["listed"] is False
         assert first["total_files"] < 40
+        slow.stop()
+    with serving(env) as server:
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=300, check=False
+            [*command, server.url],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert "40 added, 40 analysed, 0 already there." in done.stdout
