@@ -8,6 +8,7 @@
     keys and the audit log          see access_tables, which is part of this schema
     vocabularies and tags           see tag_tables, which is part of this schema
     imports and their files         see import_tables, which is part of it too
+    workers                         see worker_tables
 
 "model" means a network everywhere in this project: these classes are tables.
 Vector ids in an index: a track's is its `pk`; a clip's is `pk << 20 | position`.
@@ -56,6 +57,7 @@ from service.database.tag_tables import TagValue as TagValue
 from service.database.tag_tables import TrackTagging as TrackTagging
 from service.database.tag_tables import Vocabulary as Vocabulary
 from service.database.types import UtcDateTime
+from service.database.worker_tables import WorkerRow as WorkerRow
 
 CLIP_BITS = 20
 """Low bits of a clip's vector id that hold its position: up to 1,048,576 clips a track."""
