@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models.networks.muq import MuQ
 from models.training.ablation.plan import Step
-from models.training.ablation.probe import probe_scores, track_features
+from models.training.ablation.probe import probe, track_features
 from models.training.evaluate import (
     TrainedEmbedder,
     evaluate_set,
@@ -19,11 +21,12 @@ from models.training.evaluate import (
 )
 from models.training.manifest import ManifestEntry, read_manifest
 from models.training.mel_cache import MelCache
-from models.training.metrics import Interval, bootstrap, macro, roc_auc
+from models.training.metrics import Bools, Interval, bootstrap
 from models.training.mulan import load_trained_mulan
 from models.training.muq import load_muq
 
-KINDS = ("genre", "instrument")
+KINDS = ("genre", "instrument", "tempo", "mode")
+_LEAST_GROUPS = 3
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,32 @@ def judge_step(cell: str, seed: int, step: Step, judges: Sequence[Judge]) -> lis
 
 def _probe(cell: str, seed: int, muq: MuQ, judge: Judge) -> list[Figure]:
     figures = []
+    features = track_features(muq, judge.cache, judge.entries)
     for kind in KINDS:
-        labelled = [entry for entry in judge.entries if entry.tags.get(kind)]
-        labels = list_labels(labelled, kind)
-        groups = [entry.group for entry in labelled]
-        if len(labels) < 2 or len(set(groups)) < 3:
+        rows = [row for row, entry in enumerate(judge.entries) if entry.tags.get(kind)]
+        if not rows:
             continue
-        truth = relevance(labelled, kind, labels)
-        scores = probe_scores(track_features(muq, judge.cache, labelled), truth, groups)
-        interval = bootstrap(
-            lambda items, s=scores, t=truth: macro(roc_auc, s[items], t[items]),  # type: ignore[misc]
-            groups, 0.5,
-        )  # fmt: skip
-        figures.append(_figure(cell, seed, f"probe {judge.name} {kind} ROC-AUC", interval))
+        labelled = [judge.entries[row] for row in rows]
+        groups = [entry.group for entry in labelled]
+        truth = _spread_labels(relevance(labelled, kind, list_labels(labelled, kind)), groups)
+        if truth.shape[1] < 2:
+            continue
+        compared = probe(features[rows], truth, groups)
+        interval = bootstrap(compared.roc_auc, groups, 0.5)
+        name = f"probe {judge.name} {kind} ({truth.shape[1]} labels) ROC-AUC"
+        figures.append(_figure(cell, seed, name, interval))
     return figures
+
+
+def _spread_labels(truth: Bools, groups: Sequence[str]) -> Bools:
+    """The labels [N, c] that enough groups carry for some to be learned from and some asked."""
+    names = np.array(groups)
+    kept = [
+        column
+        for column in range(truth.shape[1])
+        if len(set(names[truth[:, column]])) >= _LEAST_GROUPS
+    ]
+    return truth[:, kept]
 
 
 def _figure(cell: str, seed: int, measure: str, interval: Interval) -> Figure:
