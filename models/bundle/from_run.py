@@ -27,7 +27,7 @@ from models.bundle.onnx_towers import OnnxTowers
 from models.training.data import open_training_data
 from models.training.manifest import read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
-from models.training.run import Run, read_json
+from models.training.run import Run, file_sha256, read_json
 
 TAG_TEMPLATES = ("{label}", "{label} music", "a {label} track")
 LABEL_KINDS = ("genre", "instrument")
@@ -85,7 +85,7 @@ def bundle_from_run(order: RunToBundle) -> Manifest:
             manifest=manifest,
             reference_clips=len(reference),
             calibration=None if calibration is None else calibration.facts,
-            validation=_last_validation(order.run),
+            validation=last_validation(order.run),
             results=order.results,
         )
     )
@@ -109,10 +109,12 @@ def _lineage(
 ) -> dict[str, Any]:
     environment = read_json(order.run / "environment.json")
     kept = ("git_commit", "data_identity", "packages")
+    checkpoint = order.run / "checkpoints" / f"{order.checkpoint}.safetensors"
     return {
         "recipe": f"mulan {read_json(order.run / 'config.json')['recipe']}",
         "updates": trained.update,
         "checkpoint": order.checkpoint,
+        "checkpoint_sha256": file_sha256(checkpoint),
         "pretraining": _ancestors(trained),
         "environment": {name: environment[name] for name in kept},
         "text_encoder": {
@@ -134,7 +136,8 @@ def _ancestors(trained: TrainedMulan) -> list[dict[str, Any]]:
     return found
 
 
-def _last_validation(run: Path) -> dict[str, float]:
+def last_validation(run: Path) -> dict[str, float]:
+    """The numbers of a run's last validation; none where it never validated."""
     lines = [line for line in Run(run).read_metrics() if line["kind"].startswith("valid")]
     if not lines:
         return {}

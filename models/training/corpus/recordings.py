@@ -19,6 +19,7 @@ from models.training.corpus.fingerprint import (
     similarity,
 )
 from models.training.corpus.pieces import LeftOut, Piece, first_match
+from models.training.countdown import Say, counted
 from models.training.manifest import ManifestEntry, Split
 
 # Which copy of a duplicate stays: one that is held out must never be trained on.
@@ -71,10 +72,13 @@ def place_pieces(pieces: Iterable[Piece], out: Path) -> list[Kept]:
     return list(kept.values())
 
 
-def drop_duplicates(kept: Sequence[Kept], executor: Executor) -> tuple[list[Kept], list[LeftOut]]:
+def drop_duplicates(
+    kept: Sequence[Kept], executor: Executor, say: Say = print
+) -> tuple[list[Kept], list[LeftOut]]:
     """Leave out pieces that sound like one before them; held-out copies come first and stay."""
     ordered = sorted(kept, key=lambda k: _ORDER[k.piece.package.split])
-    prints = list(executor.map(fingerprint_file, [k.path for k in ordered]))
+    heard = executor.map(fingerprint_file, [k.path for k in ordered])
+    prints = list(counted(heard, len(ordered), "fingerprints", say))
     unique: list[tuple[Kept, Fingerprint]] = []
     left_out = []
     for item, mark in zip(ordered, prints, strict=True):

@@ -28,6 +28,7 @@ from models.training.corpus.render import (
     write_score,
 )
 from models.training.corpus.styles import find_style
+from models.training.countdown import Say, counted
 from models.training.manifest import ManifestEntry, Split, read_manifest, write_manifest
 
 STYLE_LIBRARY = Path("/usr/share/mma/lib")
@@ -38,6 +39,8 @@ TRAIN_GROWTH = 3.0
 """Training renders of a style for each one that its genre's count alone would ask for."""
 SOLOS = 8
 """Pieces of each melodic instrument alone."""
+# Writing the journal takes a second: an interrupted build loses a few minutes at most.
+_KEEP_EVERY = 200
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def plan_jobs(library: Path, scale: float) -> list[Job]:
     return jobs
 
 
-def build_renders(out: Path, jobs: Sequence[Job], workers: int) -> Rendered:
+def build_renders(out: Path, jobs: Sequence[Job], workers: int, say: Say = print) -> Rendered:
     """Render every job below `out`; what an earlier build finished is kept.
 
     Held-out files lie below `out`/eval, apart from everything that training reads.
@@ -111,13 +114,15 @@ def build_renders(out: Path, jobs: Sequence[Job], workers: int) -> Rendered:
         (split_folder(out, split) / "audio" / "renders").mkdir(parents=True, exist_ok=True)
     failures = []
     with ProcessPoolExecutor(max_workers=workers) as pool:
-        for job, result in zip(
-            todo, pool.map(partial(_render_job, out), todo, chunksize=8), strict=True
-        ):
+        results = pool.map(partial(_render_job, out), todo, chunksize=8)
+        told = counted(results, len(todo), "rendered", say)
+        for number, (job, result) in enumerate(zip(todo, told, strict=True), start=1):
             if isinstance(result, str):
                 failures.append(f"{job.id}: {result}")
             else:
                 finished[job.id] = result
+            if number % _KEEP_EVERY == 0:
+                write_manifest(journal, finished.values())
     entries = [finished[job.id] for job in jobs if job.id in finished]
     write_manifest(journal, finished.values())
     return Rendered(tuple(entries), tuple(failures))

@@ -1,0 +1,1 @@
+"""The bundled model from nothing with one command: `muquery train bundled`."""

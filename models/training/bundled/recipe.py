@@ -1,0 +1,190 @@
+"""What the bundled model is made of: the recipes of its stages, wired to one set of folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from models.networks.config import TransformerConfig
+from models.training.augment import AugmentConfig
+from models.training.data import CropPhase
+from models.training.mel_rvq import MelRvqRecipe
+from models.training.mulan import MulanRecipe
+from models.training.muq import MuqRecipe
+from models.training.recipes import (
+    mel_rvq_small,
+    mel_rvq_tiny,
+    mulan_small,
+    mulan_small_robust,
+    mulan_tiny,
+    muq_small,
+    muq_tiny,
+)
+
+StageT = TypeVar("StageT", MelRvqRecipe, MuqRecipe, MulanRecipe)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where everything lies: the bundle, the corpus, the runs, the evaluation's report."""
+
+    out: Path
+    corpus: Path
+    runs: Path
+    evaluation: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.corpus / "manifest.jsonl"
+
+    @property
+    def mels(self) -> Path:
+        return self.corpus / "mels"
+
+    @property
+    def text(self) -> Path:
+        return self.corpus / "text"
+
+    @property
+    def teacher(self) -> Path:
+        return self.corpus / "teacher" / "labels.npz"
+
+
+@dataclass(frozen=True)
+class BundledRecipe:
+    """Everything that a bundle depends on, so that `robust.optimiser.updates=100` can be said.
+
+    Without `build_corpus` the corpus folder must hold a manifest and a text encoder already; with
+    `teacher_windows` of 0 nobody teaches but the captions; without `fetch_evaluation` the sets that
+    lie in the corpus folder have to do; `open_test` opens the labelled test part.
+    """
+
+    mel_rvq: MelRvqRecipe
+    muq: MuqRecipe
+    mulan: MulanRecipe
+    robust: MulanRecipe
+    licence: str
+    build_corpus: bool = True
+    render_scale: float = 1.0
+    teacher_windows: int = 4
+    fetch_evaluation: bool = True
+    open_test: bool = True
+    calibrate: bool = True
+    reference_clips: int = 3000
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One training run of the chain: which stage, under which name, with which recipe."""
+
+    stage: str
+    recipe_name: str
+    recipe: Any
+    folder: Path
+
+
+def bundled_small() -> BundledRecipe:
+    """The model that is shipped: stages `small`, then 250 updates of `small-robust`."""
+    return BundledRecipe(
+        mel_rvq=mel_rvq_small(),
+        muq=muq_small(),
+        mulan=mulan_small(),
+        robust=mulan_small_robust(),
+        licence="GPL-3.0-only",
+    )
+
+
+def bundled_tiny() -> BundledRecipe:
+    """The same chain in seconds, on a corpus folder that is there already; the test suite runs it.
+
+    It leaves out what needs a network: building the corpus, the teacher, fetching evaluation sets.
+    Nor is it calibrated: so little training hears nothing that a probability could be fitted to.
+    """
+    tiny = mulan_tiny()
+    tiny = dataclasses.replace(
+        tiny,
+        # Robustness is judged by clips of ten seconds; a linear text side keeps texts apart.
+        network=dataclasses.replace(
+            tiny.network, clip_s=10, text_transformer=TransformerConfig(dim=16, depth=0)
+        ),
+        data=dataclasses.replace(tiny.data, phases=(CropPhase(60, 1.0, 6),)),
+        optimiser=dataclasses.replace(tiny.optimiser, peak_lr=1e-2, updates=60),
+        loop=dataclasses.replace(tiny.loop, log_every=20, validate_every=20, save_every=20),
+    )
+    robust = dataclasses.replace(
+        tiny,
+        data=dataclasses.replace(
+            tiny.data,
+            phases=(CropPhase(4, 1.0, 6),),
+            augment=AugmentConfig(noise_chance=0.5, low_pass_chance=0.5, low_pass_hz=7000.0),
+        ),
+        optimiser=dataclasses.replace(tiny.optimiser, peak_lr=1e-4, updates=4),
+        loop=dataclasses.replace(tiny.loop, log_every=2, validate_every=4, save_every=2),
+    )
+    return BundledRecipe(
+        mel_rvq=mel_rvq_tiny(),
+        muq=muq_tiny(),
+        mulan=tiny,
+        robust=robust,
+        licence="CC0-1.0",
+        build_corpus=False,
+        teacher_windows=0,
+        fetch_evaluation=False,
+        calibrate=False,
+        reference_clips=50,
+    )
+
+
+BUNDLED_RECIPES: dict[str, Callable[[], BundledRecipe]] = {
+    "tiny": bundled_tiny,
+    "small": bundled_small,
+}
+
+
+def placed(recipe: BundledRecipe, name: str, folders: Folders) -> BundledRecipe:
+    """Return the recipe with every stage reading from, and following on, what lies in `folders`."""
+    runs = {field: str(_folder(folders, field, name)) for field in ("mel_rvq", "muq", "mulan")}
+    labels = str(folders.teacher) if recipe.teacher_windows else ""
+    mulan, robust = (
+        dataclasses.replace(
+            stage,
+            text_folder=str(folders.text),
+            distill=dataclasses.replace(stage.distill, labels=labels),
+        )
+        for stage in (recipe.mulan, recipe.robust)
+    )
+    robust = dataclasses.replace(robust, muq_run="", start_from=runs["mulan"])
+    return dataclasses.replace(
+        recipe,
+        mel_rvq=_reading(recipe.mel_rvq, folders),
+        muq=_reading(dataclasses.replace(recipe.muq, rvq_run=runs["mel_rvq"]), folders),
+        mulan=_reading(dataclasses.replace(mulan, muq_run=runs["muq"]), folders),
+        robust=_reading(robust, folders),
+    )
+
+
+def _reading(stage: StageT, folders: Folders) -> StageT:
+    data = dataclasses.replace(stage.data, manifest=str(folders.manifest), cache=str(folders.mels))
+    return dataclasses.replace(stage, data=data)
+
+
+def list_stage_runs(recipe: BundledRecipe, name: str, folders: Folders) -> list[StageRun]:
+    """List the training runs in their order; `name` is the recipe's."""
+    fields = {"mel_rvq": "mel_rvq", "muq": "muq", "mulan": "mulan", "robust": "mulan"}
+    return [
+        StageRun(
+            stage=stage,
+            recipe_name=f"{name}-robust" if field == "robust" else name,
+            recipe=getattr(recipe, field),
+            folder=_folder(folders, field, name),
+        )
+        for field, stage in fields.items()
+    ]
+
+
+def _folder(folders: Folders, field: str, name: str) -> Path:
+    folder = f"mulan-{name}-robust" if field == "robust" else f"{field}-{name}"
+    return folders.runs / folder

@@ -1,0 +1,114 @@
+"""Where a training run of the chain stands, read from its folder alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import safe_open
+
+from models.training.bundled.recipe import StageRun
+from models.training.manifest import read_manifest
+from models.training.mel_cache import cache_identity
+from models.training.run import RunError, read_json
+from models.training.settings import to_json
+
+Standing = Literal["new", "begun", "finished"]
+
+# Settings that do not change what is learned, and those that say where something lies.
+_HOW = frozenset(
+    {"loop.threads", "loop.device", "loop.log_every", "loop.save_every", "data.decode_threads"}
+)
+_WHERE = frozenset(
+    {"manifest", "cache", "text_folder", "labels", "rvq_run", "muq_run", "start_from"}
+)
+
+
+def standing_of(run: StageRun) -> Standing:
+    """Say whether a run is new, begun or finished.
+
+    Raises RunError where the folder holds a run of another stage, with other settings or on other
+    data: what was trained is not thrown away, and nothing is built on it unawares.
+    """
+    if not (run.folder / "config.json").exists():
+        return "new"
+    counters = read_counters(run.folder)
+    if counters is None:
+        return "new"
+    stored = read_json(run.folder / "config.json")
+    if stored["stage"] != run.stage:
+        raise RunError(f"{run.folder} holds a run of {stored['stage']}, not of {run.stage}")
+    other = differing_settings(stored["config"], to_json(run.recipe))
+    if other:
+        raise RunError(f"{run.folder} was trained with other settings: {'; '.join(other)}")
+    data = run.recipe.data
+    if not Path(data.manifest).exists() or not (Path(data.cache) / "cache.json").exists():
+        return "begun"
+    if read_json(run.folder / "environment.json")["data_identity"] != identity_of(
+        data.manifest, data.cache
+    ):
+        raise RunError(f"{run.folder} was trained on other data; the corpus has changed since")
+    return "finished" if _is_over(run, counters) else "begun"
+
+
+def train(run: StageRun) -> None:
+    """Train a run, from where it stands, to its end."""
+    from importlib import import_module
+
+    begun = standing_of(run) == "begun"
+    if not begun and (run.folder / "config.json").exists():
+        # Stopped before its first checkpoint: there is nothing in it to go on from.
+        shutil.rmtree(run.folder)
+    module = import_module(f"models.training.{run.stage}")
+    stage = getattr(module, f"train_{run.stage}")
+    stage(run.recipe, run.folder, run.recipe_name, begun)
+
+
+def read_counters(folder: Path) -> dict[str, Any] | None:
+    """Read updates, audio and wall seconds from a run's last checkpoint; None without one."""
+    path = folder / "checkpoints" / "last.safetensors"
+    if not path.exists():
+        return None
+    with safe_open(path, framework="np") as stored:
+        counters: dict[str, Any] = json.loads(stored.metadata()["state"])
+    return counters
+
+
+def differing_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """List the settings, by dotted name, in which two configurations train differently.
+
+    Of paths it matters only whether there is one.
+    """
+    # Through JSON, so that tuples and lists compare alike.
+    before, now = (_flat(json.loads(json.dumps(config))) for config in (stored, wanted))
+    return [
+        f"{key} was {before.get(key)!r} and would be {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if key not in _HOW and before.get(key) != now.get(key)
+    ]
+
+
+@cache
+def identity_of(manifest: str, mels: str) -> str:
+    """Hash what training reads of a corpus; kept, for it is asked of every run."""
+    return cache_identity(Path(mels), read_manifest(Path(manifest)))
+
+
+def _is_over(run: StageRun, counters: Mapping[str, Any]) -> bool:
+    loop = run.recipe.loop
+    stopped = bool(loop.patience) and counters["stale_validations"] >= loop.patience
+    # The plots are the last thing that a run writes.
+    drawn = any((run.folder / "plots").glob("*.png"))
+    return drawn and (stopped or counters["update"] >= run.recipe.optimiser.updates)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        parts = [_flat(item, f"{prefix}{key}.") for key, item in value.items()]
+        return {key: item for part in parts for key, item in part.items()}
+    key = prefix.removesuffix(".")
+    return {key: bool(value) if key.rsplit(".", 1)[-1] in _WHERE else value}
