@@ -181,9 +181,17 @@ class CropBatches:
 
     def mels(self, crops: Crops, position: int) -> Tensor:
         """Read and augment this process's part of the crops: normalised log-mel [B, M, F]."""
+        return self.augmented(self.read(crops), crops, position)
+
+    def read(self, crops: Crops) -> Tensor:
+        """Read this process's part of the crops as they are: normalised log-mel [B, M, F]."""
+        rows = batch_part(len(crops.tracks)).rows
+        return self.sampler.read(Crops(crops.tracks[rows], crops.starts[rows], crops.frames))
+
+    def augmented(self, mels: Tensor, crops: Crops, position: int) -> Tensor:
+        """Return augmented copies of what `read` gave for the crops [B, M, F]."""
         part = batch_part(len(crops.tracks))
-        mine = Crops(crops.tracks[part.rows], crops.starts[part.rows], crops.frames)
-        return augment(self.sampler.read(mine), self.config.augment, self.seed, position, part)
+        return augment(mels, self.config.augment, self.seed, position, part)
 
 
 def batch_part(size: int) -> BatchPart:

@@ -10,6 +10,7 @@ ln 100.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,7 +72,9 @@ class MulanRecipe:
     `models.text.convert_use` writes it (frozen, read as `text_reading` says); or, where
     `network.text` is its shape, a Hugging Face encoder, which is trained too unless
     `network.freeze_text_encoder`. With `positives` "tags" every text made of tags is right for
-    every track that carries them, not for its own pair alone.
+    every track that carries them, not for its own pair alone. `anchor_weight` draws the embedding
+    of an augmented crop to the one that the run of `start_from` gives the crop as it is: what was
+    learned is kept, and no longer depends on what the augmentations change.
     """
 
     network: MuQMuLanConfig
@@ -86,9 +89,12 @@ class MulanRecipe:
     distill: DistillConfig = field(default_factory=DistillConfig)
     muq_run: str = ""
     start_from: str = ""
+    anchor_weight: float = 0.0
     validation_crop_s: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.anchor_weight and not self.start_from:
+            raise ValueError("an anchor is the network of start_from: name one")
         if self.network.text is None and not self.network.freeze_text_encoder:
             raise ValueError("a sentence encoder is read once, so it must be frozen")
 
@@ -105,11 +111,13 @@ class MulanModule(nn.Module):
 class MulanBatch:
     """This process's mels [b, M, F]; of the whole batch, text numbers and teacher rows [B].
 
-    A number of -1 is none. `queries` [K] are asked of the teacher; `positives` [B, B] say which
-    texts fit which clips, where not only pairs do.
+    A number of -1 is none. `plain` [b, M, F] are the mels before augmentation, where an anchor
+    hears them. `queries` [K] are asked of the teacher; `positives` [B, B] say which texts fit which
+    clips, where not only pairs do.
     """
 
     mels: Tensor
+    plain: Tensor | None
     texts: NDArray[np.int64]
     rows: NDArray[np.int64]
     queries: NDArray[np.int64]
@@ -146,6 +154,8 @@ class MulanTask:
         self.towers = MulanModule(mulan, heads)
         self.module: nn.Module = self.towers
         _start_weights(recipe, mulan)
+        # Not a part of the module: it is not trained, and a checkpoint need not hold it again.
+        self.anchor = copy.deepcopy(mulan.audio).eval() if recipe.anchor_weight else None
 
     def batch(self, position: int) -> MulanBatch:
         """Clips at this position, a caption drawn for each, and queries for the teacher."""
@@ -162,16 +172,25 @@ class MulanTask:
         words = np.random.default_rng([seed, position, 6, 0])
         texts = np.array([self._draw_text(int(track), words) for track in crops.tracks])
         fits = self.matches.between(crops.tracks, texts) if self.matches else None
-        return MulanBatch(self.batches.mels(crops, position), texts, rows, queries, fits)
+        plain = self.batches.read(crops)
+        mels = self.batches.augmented(plain, crops, position)
+        kept = plain if self.anchor else None
+        return MulanBatch(mels, kept, texts, rows, queries, fits)
 
     def loss(self, batch: MulanBatch) -> StepResult:
         """Weighted sum of the contrast and of what the teacher teaches."""
         audio = self.towers.mulan.audio(batch.mels.to(self._device)).float()
+        wanted = self._anchored(batch)
         seconds = batch.mels.shape[0] * batch.mels.shape[2] / FRAME_RATE_HZ
         # Similarities keep float32: in bfloat16 neighbours in rank would share a value.
         with torch.autocast(self._device.type, enabled=False):
             metrics: dict[str, float | Tensor] = {}
             total = self._compare(distributed.gather_rows(audio), batch, metrics)
+            if wanted is not None:
+                cosines = distributed.gather_rows((audio * wanted).sum(dim=1, keepdim=True))
+                drift = 1.0 - cosines.mean()
+                total = total + self.recipe.anchor_weight * drift
+                metrics["drift"] = drift.detach()
         return StepResult(total, seconds, metrics)
 
     def _compare(
@@ -188,6 +207,14 @@ class MulanTask:
         if self.teacher and len(batch.queries):
             total = total + self._learn_from_teacher(audio, batch, metrics)
         return total
+
+    def _anchored(self, batch: MulanBatch) -> Tensor | None:
+        """The anchor's embeddings [b, E] of this process's crops as they are."""
+        if self.anchor is None or batch.plain is None:
+            return None
+        with torch.no_grad():
+            embedded: Tensor = self.anchor.to(self._device)(batch.plain.to(self._device)).float()
+        return embedded
 
     def after_update(self, update: int) -> None:
         """Keep the temperature where a bfloat16 softmax still has a gradient."""

@@ -13,7 +13,7 @@ import torch
 from models.audio.filterbank import mel_frequencies_hz
 from models.audio.mel_numpy import log_mel
 from models.networks.config import MelConfig
-from models.training.augment import AugmentConfig, BatchPart, add_noise, augment
+from models.training.augment import AugmentConfig, BatchPart, add_noise, augment, cut_holes
 from models.training.data import CropPhase, CropSampler, phase_at
 from models.training.decode import DecodeError, decode_mono
 from models.training.file_mels import FileMels
@@ -208,11 +208,29 @@ def test_an_equaliser_shifts_whole_bins_within_its_bound() -> None:
     assert float(shifts[:, :, 0].std(dim=1).min()) > 0.1
 
 
+def test_holes_are_cut_where_it_is_quiet_and_high() -> None:
+    high = torch.from_numpy(mel_frequencies_hz(MelConfig()) >= 4000.0)
+    mels = torch.zeros(2, 128, 3)
+    mels[:, 5] += 20.0 / MelConfig().std_db
+    mels[:, :, 1] -= 40.0 / MelConfig().std_db
+    depths = torch.tensor([25.0, float("inf")])[:, None, None]
+    # Depth counts from the loudest bin of the frame itself, so a quiet frame is not cut for that.
+    assert torch.equal(cut_holes(mels, depths), mels)
+    cut = cut_holes(mels, depths - 10.0)
+    assert torch.equal(cut[1], mels[1])
+    torch.testing.assert_close(cut[0][high], torch.full_like(cut[0][high], FLOOR))
+    assert torch.equal(cut[0][~high], mels[0][~high])
+    config = AugmentConfig(holes_chance=0.5)
+    varied = augment(mels[:1].repeat(40, 1, 1) * 4.0, config, seed=0, position=0)
+    changed = (varied != mels[:1] * 4.0).any(dim=(1, 2)).float().mean()
+    assert 0.2 < float(changed) < 0.8
+
+
 def test_every_augmentation_of_a_part_is_that_of_the_whole_batch() -> None:
     mels = torch.randn(8, 128, 60)
     config = AugmentConfig(
-        gain_db=20.0, tilt_db=3.0, eq_db=4.0, noise_chance=0.7, low_pass_chance=0.7, time_masks=1,
-        band_masks=1,
+        gain_db=20.0, tilt_db=3.0, eq_db=4.0, noise_chance=0.7, low_pass_chance=0.7,
+        holes_chance=0.7, time_masks=1, band_masks=1,
     )  # fmt: skip
     whole = augment(mels, config, seed=5, position=2)
     part = augment(mels[3:6], config, 5, 2, BatchPart(3, 6, 8))

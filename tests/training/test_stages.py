@@ -163,6 +163,28 @@ def test_mulan_learns_the_tiny_corpus(corpus: TinyCorpus, tmp_path: Path) -> Non
     torch.testing.assert_close(clip.norm(dim=1), torch.ones(1))
 
 
+def test_an_anchor_keeps_what_was_learned(corpus: TinyCorpus, tmp_path: Path) -> None:
+    first = mulan_recipe(corpus)
+    train_mulan(first, tmp_path / "first", "tiny", resume=False)
+    settings = [f"start_from={tmp_path / 'first'}", "contrast_weight=0", "anchor_weight=1",
+                "data.augment.holes_chance=0.5", "data.augment.gain_db=20",
+                "optimiser.updates=12", "data.phases.1.until_update=12"]  # fmt: skip
+    recipe = override(first, settings)
+    train_mulan(recipe, tmp_path / "kept", "tiny", resume=False)
+    drifts = [line["drift"] for line in metrics(tmp_path / "kept", "train")]
+    assert 0.0 < drifts[-1] < drifts[0]
+    task = MulanTask(recipe, open_training_data(recipe.data))
+    assert task.anchor is not None
+    assert not any("anchor" in name for name, _ in task.module.named_parameters())
+    # Unchanged crops, heard by the start itself in evaluation mode, lie where the anchor has them.
+    task = MulanTask(override(recipe, ["data.augment.holes_chance=0", "data.augment.gain_db=0"]),
+                     open_training_data(recipe.data))  # fmt: skip
+    task.module.eval()
+    assert float(task.loss(task.batch(0)).metrics["drift"]) == pytest.approx(0.0, abs=1e-5)
+    with pytest.raises(ValueError, match="start_from"):
+        override(first, ["anchor_weight=1"])
+
+
 def test_token_states_train_too(corpus: TinyCorpus, tmp_path: Path) -> None:
     recipe = mulan_recipe(corpus, "text_reading=tokens", "network.contrastive=sigmoid")
     train_mulan(recipe, tmp_path / "run", "tiny", resume=False)
