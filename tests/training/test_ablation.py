@@ -131,6 +131,14 @@ def test_cells_run_in_seconds_and_are_not_run_twice(
     modified = log.stat().st_mtime_ns
     main(arguments)
     assert log.stat().st_mtime_ns == modified
+    # A judge that comes later hears the runs that there are, and the others do not again.
+    later = corpus.manifest.with_name("later.jsonl")
+    later.write_bytes(corpus.manifest.read_bytes())
+    main([*arguments, "--judge", f"{later}:{corpus.cache}"])
+    lines = (out / "figures.jsonl").read_text().splitlines()
+    assert len(lines) == 2 * len(figures)
+    assert all("later" in line for line in lines[len(figures) :])
+    assert log.stat().st_mtime_ns == modified
     with pytest.raises(ValueError, match="other sizes"):
         main([*arguments, "--muq-updates", "4"])
 

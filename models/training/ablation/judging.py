@@ -37,6 +37,10 @@ class Judge:
     entries: tuple[ManifestEntry, ...]
     cache: MelCache
 
+    def has_measured(self, measure: str) -> bool:
+        """Whether a figure is one of this judge's, by its name."""
+        return self.name in measure.split()
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -40,18 +40,21 @@ def run_ablation(
 ) -> list[Figure]:
     """Train and judge every cell for every seed, seed by seed; finished ones are not done again.
 
-    Raises ValueError where `out` holds a comparison of other sizes.
+    A judge that is named later judges the runs that there are. Raises ValueError where `out` holds
+    a comparison of other sizes.
     """
     out.mkdir(parents=True, exist_ok=True)
     _keep_sizes(out, sizes)
     for seed in seeds:
         for name in names:
             cell = plan_cell(name, seed, sizes, out)
-            if any(f.cell == name and f.seed == seed for f in read_figures(out)):
+            measures = {f.measure for f in read_figures(out) if (f.cell, f.seed) == (name, seed)}
+            missing = [j for j in judges if not any(j.has_measured(m) for m in measures)]
+            if not missing:
                 continue
             for step in cell.steps:
                 _train(step)
-            figures = judge_step(name, seed, cell.steps[-1], judges)
+            figures = judge_step(name, seed, cell.steps[-1], missing)
             with (out / FIGURES_FILE).open("a", encoding="utf-8") as lines:
                 lines.writelines(json.dumps(figure.as_json()) + "\n" for figure in figures)
             write_table(out, read_figures(out))
