@@ -39,12 +39,14 @@ from service.inference.observed import Batch, observed
 from service.ingest.upload import UploadService
 from service.jobs.queue import JobQueue
 from service.jobs.service import JobService
+from service.jobs.workers import Role, WorkerRegistry
 from service.keys import KeyService
 from service.search.service import SearchService
 from service.search.unstored import UnstoredClip
 from service.serving.first import FirstModel, LoadModel, identity_of, source_of
 from service.serving.follower import ModelFollower
 from service.serving.model import Ground, ModelServices
+from service.serving.signs import sign_of
 from service.settings import Settings
 from service.switching import registry
 from service.switching.registry import ModelIdentity
@@ -59,6 +61,8 @@ from service.tracks.bulk import BulkService
 from service.tracks.facets import FacetService
 from service.tracks.service import TrackService
 from service.worker.loop import Worker
+from service.worker.marks import WorkerMarks
+from service.worker.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +187,14 @@ class Services:
             max_attempts=settings.job_max_attempts,
         )
         self.worker = Worker(self.queue, self.follower.desks, poll_s=settings.job_poll_s)
+        self.workers = WorkerRegistry(self.database, alive_s=settings.job_lease_s)
+        self._presence = Presence(
+            self.workers,
+            WorkerMarks(settings.data_dir / "workers"),
+            self.worker.owner,
+            lambda: sign_of(self.follower, self.worker),
+            on_freed=self.worker.wake,
+        )
         self._build_import_services(settings)
 
     def _build_import_services(self, settings: Settings) -> None:
@@ -217,12 +229,21 @@ class Services:
         offer_standard(self.database)
         self.follower.start(searches=True)
         if self.settings.worker == "thread":
+            self.arrive("service")
             self.worker.start()
             self.start_batches()
         self._housekeeping = threading.Thread(
             target=self._keep_house, name="housekeeping", daemon=True
         )
         self._housekeeping.start()
+
+    def arrive(self, role: Role) -> None:
+        """Let it be known that a worker is here, how it is, and when it dies."""
+        self._presence.start(role)
+
+    def leave(self, problem: str | None = None) -> None:
+        """Say that it ends, and why if it should not; safe where nothing arrived."""
+        self._presence.stop(problem)
 
     def start_batches(self) -> None:
         """What a worker does beside its jobs: take batches in, and tell of their ends."""
@@ -244,6 +265,7 @@ class Services:
         self.ask_to_stop()
         self.stop_batches()
         self.worker.stop()
+        self.leave()
         if self._housekeeping is not None:
             self._housekeeping.join()
         self.follower.stop()

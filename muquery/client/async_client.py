@@ -16,7 +16,15 @@ from muquery.client.errors import ConnectionFailed, error_of
 from muquery.client.events import Event, EventLines
 from muquery.client.parts import Part
 from muquery.client.retries import Retries
-from muquery.client.sending import PREFIX, Progress, prepared, read_answer
+from muquery.client.sending import (
+    DEFAULT_URL,
+    POLL_S,
+    PREFIX,
+    TIMEOUT,
+    Progress,
+    prepared,
+    read_answer,
+)
 from service.api import (
     access_schemas,
     import_schemas,
@@ -24,12 +32,10 @@ from service.api import (
     model_schemas,
     schemas,
     tag_schemas,
+    worker_schemas,
 )
 
 T = TypeVar("T")
-DEFAULT_URL = "http://127.0.0.1:8000"
-TIMEOUT = httpx.Timeout(60.0, read=600.0, write=600.0)
-_POLL_S = 0.5
 
 
 class AsyncClient:
@@ -320,6 +326,10 @@ class AsyncClient:
         """The models that are there, and which one is active."""
         return await self.send(calls.list_models())
 
+    async def workers(self) -> worker_schemas.WorkerList:
+        """Who analyses what is uploaded, and why nobody does where that is so."""
+        return await self.send(calls.list_workers())
+
     async def index(self) -> schemas.IndexState:
         """How far the index is."""
         return await self.send(calls.index_state())
@@ -363,4 +373,4 @@ class AsyncClient:
                 on_change(state)
             if has_ended(state):
                 return state
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(POLL_S)

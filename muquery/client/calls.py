@@ -21,6 +21,7 @@ from service.api import library_schemas as library
 from service.api import model_schemas as models
 from service.api import schemas
 from service.api import tag_schemas as tags
+from service.api import worker_schemas as workers
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -228,6 +229,10 @@ def save_vocabulary(name: str, content: Mapping[str, Any]) -> Call[tags.SavedVoc
 
 def list_models() -> Call[models.ModelList]:
     return Call("GET", "/models", _reader(models.ModelList))
+
+
+def list_workers() -> Call[workers.WorkerList]:
+    return Call("GET", "/workers", _reader(workers.WorkerList))
 
 
 def index_state() -> Call[schemas.IndexState]:

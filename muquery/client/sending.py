@@ -18,6 +18,11 @@ from muquery.client.errors import UnexpectedAnswer
 T = TypeVar("T")
 
 PREFIX = "/api/v1"
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT = httpx.Timeout(60.0, read=600.0, write=600.0)
+POLL_S = 0.5
+"""How often a job or an import that is waited for is looked at."""
+
 Progress = Callable[[int, int | None], None]
 """Called with the bytes sent so far and, where it is known, how many there are."""
 

@@ -39,6 +39,7 @@ from service.api.routers import (
     tags,
     tracks,
     vocabularies,
+    workers,
 )
 from service.api.web import WEB_DIR, web_router
 from service.audit import outcome_of
@@ -127,6 +128,7 @@ def _api_router() -> APIRouter:
         model_list,
         index,
         health,
+        workers,
         keys,
         audit,
     ):

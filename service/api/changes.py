@@ -15,7 +15,7 @@ from service.database.engine import Database, database_now
 from service.database.tables import Job, Track
 from service.imports.service import ImportView, imports_since
 from service.index_sync.changes import latest_seq
-from service.jobs.service import JobView
+from service.jobs.service import JobView, with_problems
 
 LOOKBACK = timedelta(seconds=5)
 """A row's `updated_at` is set before its commit, by another clock: look back a little further."""
@@ -51,16 +51,17 @@ class ChangeWatcher:
                 .order_by(Job.updated_at)
                 .limit(MAX_JOBS)
             ).all()
+            views = with_problems(session, [JobView(*row) for row in rows])
             seq = latest_seq(session)
             batches = imports_since(session, since, limit=MAX_IMPORTS)
         changes = self._changed_imports(batches)
         told: dict[str, _Version] = {}
-        for job, track_id, title in rows:
+        for view in views:
+            job = view.job
             version = (job.state, job.progress, job.error_code, job.attempts)
             told[job.id] = version
             if self._told.get(job.id) != version:
-                view = job_out(JobView(job, track_id, title))
-                changes.append(Change("job", view.model_dump(mode="json")))
+                changes.append(Change("job", job_out(view).model_dump(mode="json")))
         self._told = told
         if seq != self._latest_seq:
             self._latest_seq = seq

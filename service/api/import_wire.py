@@ -19,7 +19,7 @@ def wanted_in(request: wire.ImportRequest) -> Wanted:
 
 
 def import_out(view: ImportView) -> wire.Import:
-    batch, progress = view.batch, view.progress
+    batch, progress, problem = view.batch, view.progress, view.problem
     webhook = None
     if batch.webhook_url is not None:
         webhook = wire.ImportWebhook(
@@ -41,8 +41,8 @@ def import_out(view: ImportView) -> wire.Import:
         active_s=progress.active_s,
         audio_hours_per_hour=progress.audio_hours_per_hour,
         eta_s=progress.eta_s,
-        error_code=batch.error_code,
-        error_message=batch.error_message,
+        error_code=batch.error_code or (problem.code if problem else None),
+        error_message=batch.error_message or (problem.message if problem else None),
         webhook=webhook,
         created_at=batch.created_at,
         finished_at=batch.finished_at,

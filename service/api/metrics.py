@@ -106,6 +106,12 @@ class _StateCollector(Collector):
             "How long the oldest queued job has been due.",
             max(0.0, age_s),
         )
+        workers = GaugeMetricFamily(
+            "muquery_workers", "Workers of all processes by state.", labels=["state"]
+        )
+        for state, count in self._services.workers.board().counts.items():
+            workers.add_metric([state], count)
+        yield workers
 
     def _index(self) -> Iterator[Metric]:
         state = self._services.index.state()

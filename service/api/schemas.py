@@ -94,6 +94,13 @@ class TrackPage(Wire):
     next_cursor: str | None
 
 
+class Problem(Wire):
+    """Why something that was asked for does not get on, although nothing refused it."""
+
+    code: str = Field(description="Stable: no_worker, worker_failed or model_not_loaded.")
+    message: str
+
+
 class Job(Wire):
     id: str
     kind: str = Field(description="embed: analyse a track; tag: tag the library again.")
@@ -108,6 +115,9 @@ class Job(Wire):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    problem: Problem | None = Field(
+        None, description="Why it waits for nobody; null while a worker is there to do it."
+    )
 
 
 class JobPage(Wire):
@@ -366,4 +376,10 @@ class VerifyResult(Wire):
 class Health(Wire):
     status: Literal["ok", "starting", "failing"]
     checks: dict[str, str] = Field(default_factory=dict)
+    workers: dict[str, int] = Field(
+        default_factory=dict, description="Workers of all processes in each state."
+    )
+    problem: Problem | None = Field(
+        None, description="Why uploads would wait for nobody, although queries are answered."
+    )
     version: str

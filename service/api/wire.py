@@ -9,6 +9,7 @@ from service.database import tables
 from service.errors import InvalidRequest
 from service.index_sync.projection import Verification
 from service.jobs.service import JobView
+from service.jobs.workers import QueueProblem
 from service.keywords.store import TextCheck
 from service.search.query import ClipPart, Part, TextPart, TrackPart
 from service.search.results import SearchOptions, SearchResult
@@ -36,7 +37,12 @@ def job_out(view: JobView) -> schemas.Job:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        problem=problem_out(view.problem),
     )
+
+
+def problem_out(problem: QueueProblem | None) -> schemas.Problem | None:
+    return None if problem is None else schemas.Problem.model_validate(problem)
 
 
 def parts_in(

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
-from muquery.client.async_client import TIMEOUT, AsyncClient
+from muquery.client.async_client import AsyncClient
 from muquery.client.calls import Call
 from muquery.client.errors import ApiError, MuqueryError, error_of
 from muquery.client.retries import Retries
-from muquery.client.sending import PREFIX
+from muquery.client.sending import PREFIX, TIMEOUT
 from service.cli.output import CliError
 from service.database.migrate import DatabaseTooNew, migrate
 from service.errors import NotAuthenticated

@@ -18,6 +18,7 @@ from service.cli import (
     operation,
     quality,
     serving,
+    status,
     tagging,
     vocabularies,
 )
@@ -54,7 +55,9 @@ def build_program() -> typer.Typer:
         rich_markup_mode=None,
     )
     program.callback()(_version_option)
-    for commands in (serving, library, browsing, imports, asking, tagging, vocabularies, operation):
+    for commands in (
+        serving, status, library, browsing, imports, asking, tagging, vocabularies, operation,
+    ):  # fmt: skip
         commands.register(program)
     _mount_training(program)
     return program

@@ -76,16 +76,19 @@ def worker() -> None:
 
 
 def _work(services: Services) -> None:
+    services.follower.start(searches=False)
+    services.arrive("worker")
     try:
-        services.follower.start(searches=False)
         services.encoder.wait()
     except Exception as error:
+        services.leave(f"the model could not be loaded: {services.encoder.failure}")
         raise CliError(f"the model cannot be loaded: {error}") from error
     services.start_batches()
     try:
         services.worker.run()
     finally:
         services.stop_batches()
+        services.leave()
         services.follower.stop()
         services.database.dispose()
 

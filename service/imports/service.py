@@ -26,6 +26,7 @@ from service.imports.folders import AllowedFolders
 from service.imports.progress import Progress, measure
 from service.imports.retrying import Retried, retry_failed
 from service.imports.webhooks import WebhookRules, new_secret
+from service.jobs.workers import QueueProblem, read_board
 from service.tracks.metadata import clean_text
 
 FOLDER, UPLOAD = "folder", "upload"
@@ -50,11 +51,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class ImportView:
-    """A batch as it is now, and what its webhook was told."""
+    """A batch as it is now, what its webhook was told, and why nobody works on it if so."""
 
     batch: Import
     progress: Progress
     deliveries: Sequence[WebhookDelivery]
+    problem: QueueProblem | None = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,20 @@ def _views(session: Session, batches: Sequence[Import]) -> list[ImportView]:
     for delivery in session.scalars(query):
         if len(told[delivery.import_id]) < _DELIVERIES_SHOWN:
             told[delivery.import_id].append(delivery)
-    return [ImportView(batch, progress[batch.id], told[batch.id]) for batch in batches]
+    waiting = {batch.id for batch in batches if _waits(batch, progress[batch.id])}
+    problem = read_board(session).problem_of() if waiting else None
+    return [
+        ImportView(
+            batch, progress[batch.id], told[batch.id], problem if batch.id in waiting else None
+        )
+        for batch in batches
+    ]
+
+
+def _waits(batch: Import, progress: Progress) -> bool:
+    """Whether there is something that a worker should do for it."""
+    is_unlisted = batch.source == "folder" and batch.listed_at is None
+    return batch.state == ImportState.RUNNING and (is_unlisted or progress.open > 0)
 
 
 def _cleaned(text: str | None, max_chars: int) -> str | None:

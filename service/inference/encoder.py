@@ -8,11 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from enum import StrEnum
 
+from models.errors import ModelError
 from models.interface import MusicTextEncoder
 from service.errors import Unavailable
 from service.inference.thread import ModelThread, Urgency
 
 logger = logging.getLogger(__name__)
+
+_SEE_LOG = "the log of its process says why"
 
 
 class EncoderState(StrEnum):
@@ -42,6 +45,14 @@ class EncoderHandle:
             return EncoderState.LOADING
         failed = loading.cancelled() or loading.exception() is not None
         return EncoderState.FAILED if failed else EncoderState.READY
+
+    @property
+    def failure(self) -> str | None:
+        """Why it could not be loaded, in words for whoever runs the service; None otherwise."""
+        if self.state is not EncoderState.FAILED or self._loading is None:
+            return None
+        error = None if self._loading.cancelled() else self._loading.exception()
+        return str(error) if isinstance(error, ModelError) else _SEE_LOG
 
     def start(self) -> Future[MusicTextEncoder]:
         """Begin to load, once; the future is the one load's, whoever asks."""

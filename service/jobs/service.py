@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -19,15 +20,20 @@ from service.jobs.batch_items import (
     reopen_items,
 )
 from service.jobs.queue import lock_track, renew
+from service.jobs.workers import QueueProblem, read_board
 
 
 @dataclass(frozen=True)
 class JobView:
-    """A job with what a list shows of its track; a job about the whole library has none."""
+    """A job with what a list shows of its track; a job about the whole library has none.
+
+    `problem`: why it is queued and would stay so; None while somebody is there to do it.
+    """
 
     job: Job
     track_id: str | None
     track_title: str | None
+    problem: QueueProblem | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class JobService:
         with self._database.read() as session:
             rows = session.execute(query).all()
             counts = _count_states(session)
-        items = [JobView(*row) for row in rows[:limit]]
+            items = with_problems(session, [JobView(*row) for row in rows[:limit]])
         more = None
         if len(rows) > limit:
             more = keyset.cursor(items[-1].job.created_at, items[-1].job.id)
@@ -77,6 +83,17 @@ class JobService:
         """Jobs per state, each state named."""
         with self._database.read() as session:
             return _count_states(session)
+
+    def look_at(self, view: JobView) -> JobView:
+        """The same job, with what it waits for in vain."""
+        with self._database.read() as session:
+            return with_problems(session, [view])[0]
+
+    def count_waiting(self) -> int:
+        """Queued jobs, without those that a paused batch holds."""
+        query = select(func.count()).where(Job.state == JobState.QUEUED, Job.held.is_(False))
+        with self._database.read() as session:
+            return session.scalar(query) or 0
 
     def cancel(self, job_id: str) -> JobView:
         """Stop a queued or running job; raises JobNotFound, JobNotCancellable.
@@ -128,7 +145,22 @@ def _get_view(session: Session, job_id: str) -> JobView:
     ).one_or_none()
     if row is None:
         raise JobNotFound(job_id=job_id)
-    return JobView(*row)
+    return with_problems(session, [JobView(*row)])[0]
+
+
+def with_problems(session: Session, views: Sequence[JobView]) -> list[JobView]:
+    """Add why queued jobs wait for nobody; those of a paused batch wait for its end alone."""
+    if not any(_waits(view.job) for view in views):
+        return list(views)
+    board = read_board(session)
+    return [
+        replace(view, problem=board.problem_of(view.job.model_id)) if _waits(view.job) else view
+        for view in views
+    ]
+
+
+def _waits(job: Job) -> bool:
+    return job.state == JobState.QUEUED and not job.held
 
 
 def _count_states(session: Session) -> dict[str, int]:

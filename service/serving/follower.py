@@ -55,6 +55,7 @@ class ModelFollower:
         self._retry_at = 0.0
         self._tidy_at = 0.0
         self._ending: list[tuple[float, ModelServices]] = []
+        self._problem: str | None = None
         self._searches = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -69,6 +70,11 @@ class ModelFollower:
         standby = self._standby
         ready = standby is not None and standby.loaded_id is not None
         return [self._current.desk, *([standby.desk] if standby is not None and ready else [])]
+
+    @property
+    def problem(self) -> str | None:
+        """Why this process cannot get the model ready that it should have; None otherwise."""
+        return self._problem
 
     def start(self, *, searches: bool) -> None:
         self._searches = searches
@@ -111,6 +117,7 @@ class ModelFollower:
             self._finish()
         else:
             self._end_standby()
+            self._problem = None
         self._tidy(standing.active)
 
     # --- getting ready --------------------------------------------------------------------------
@@ -129,17 +136,19 @@ class ModelFollower:
     def _check(self, standby: ModelServices, wanted: ServedModel) -> None:
         loaded = standby.loaded_id
         if loaded == wanted.model_id:
+            self._problem = None
             self._note_problem(wanted, None)
         elif loaded is not None:
             self._give_up(wanted, f"what {wanted.source or 'the default'} holds now is {loaded}")
         elif standby.encoder.state is EncoderState.FAILED:
-            self._give_up(wanted, "it could not be loaded; the log of the service says why")
+            self._give_up(wanted, f"it could not be loaded: {standby.encoder.failure}")
 
     def _give_up(self, wanted: ServedModel, problem: str) -> None:
         """Try again later: the folder may be brought back."""
         log.error("model %s is not to be had: %s", wanted.model_id, problem)
         self._note_problem(wanted, problem)
         self._end_standby()
+        self._problem = f"model {wanted.name}: {problem}"
         self._retry_at = time.monotonic() + RELOAD_S
 
     def _note_problem(self, wanted: ServedModel, problem: str | None) -> None:
@@ -168,6 +177,7 @@ class ModelFollower:
         if standby is None or standby.loaded_id != active.model_id or not standby.is_ready:
             return
         old, self._current = self._current, standby
+        self._problem = None
         self._standby, self._standby_for = None, None
         self._ending.append((time.monotonic(), old))
         self._tidy_at = 0.0

@@ -81,6 +81,11 @@ class ModelChanges:
         change = Change(wanted, progress) if wanted and progress else None
         return ModelStanding(models, change)
 
+    def active_id(self) -> str | None:
+        """The id of the model in use; None before the first start."""
+        with self._database.read() as session:
+            return session.scalar(select(registry.active_model_id()))
+
     def add(self, source: str | None) -> ServedModel:
         """Remember a model by its name or folder; raises ModelUnusable."""
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -18,8 +18,10 @@ from service.api.auth import MAY_READ
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
 from service.api.metrics import CONTENT_TYPE, Metrics
+from service.api.wire import problem_out
 from service.errors import Unavailable
 from service.inference.encoder import EncoderState
+from service.jobs.workers import WorkerBoard
 from service.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ _NOT_YET = {"ok", _LOADING, _WAITING, _PREPARING}
 @router.get("/health/live", responses=errors())
 async def health_live() -> schemas.Health:
     """The process runs. Says nothing of what it needs; restart it when this does not answer."""
-    return schemas.Health(status="ok", version=__version__)
+    return schemas.Health(status="ok", problem=None, version=__version__)
 
 
 @router.get(
@@ -48,7 +50,11 @@ async def health_live() -> schemas.Health:
     responses={**errors(), 503: {"model": schemas.Health, "description": "Not ready to answer."}},
 )
 async def health_ready(services: ServicesDep) -> JSONResponse:
-    """Database, index and model answer, and the worker works: a real query is run."""
+    """Database, index and model answer, and the worker works: a real query is run.
+
+    Workers of other processes do not count towards `status`, because queries are answered without
+    them; `workers` and `problem` say how they are, and `GET /workers` why.
+    """
     names = ("database", "index", "model", "worker")
     answers = await asyncio.gather(
         _outcome(run_in_threadpool(services.database.ping)),
@@ -57,15 +63,29 @@ async def health_ready(services: ServicesDep) -> JSONResponse:
         _outcome(_check_worker(services)),
     )
     checks = dict(zip(names, answers, strict=True))
-    status = "ok"
+    status: Literal["ok", "starting", "failing"] = "ok"
     if any(answer != "ok" for answer in answers):
         status = "starting" if all(answer in _NOT_YET for answer in answers) else "failing"
-    health = schemas.Health.model_validate(
-        {"status": status, "checks": checks, "version": __version__}
+    board = await _board(services) if checks["database"] == "ok" else None
+    health = schemas.Health(
+        status=status,
+        checks=checks,
+        workers=board.counts if board else {},
+        problem=problem_out(board.problem_of()) if board else None,
+        version=__version__,
     )
     headers = {} if status == "ok" else {"Retry-After": "2"}
     code = 200 if status == "ok" else 503
     return JSONResponse(health.model_dump(), status_code=code, headers=headers)
+
+
+async def _board(services: Services) -> WorkerBoard | None:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            return await run_in_threadpool(services.workers.board)
+    except Exception:
+        log.exception("could not look who works")
+        return None
 
 
 async def _outcome(check: Awaitable[Any]) -> str:
@@ -93,7 +113,7 @@ def _check_index(services: Services) -> str | None:
 
 async def _check_worker(services: Services) -> str | None:
     if services.settings.worker == "off":
-        return None  # others work: each process answers for itself
+        return None  # others work; how they are stands beside the checks
     return services.worker.failure
 
 

@@ -97,9 +97,11 @@ async def upload_track(
     track = uploaded.track
     job = uploaded.job
     note_target(track.id)
+    if job is not None:
+        view = await run_in_threadpool(services.jobs.look_at, JobView(job, track.id, track.title))
     result = schemas.UploadResult(
         track=track_out(track),
-        job=None if job is None else job_out(JobView(job, track.id, track.title)),
+        job=None if job is None else job_out(view),
         duplicate=uploaded.duplicate,
     )
     status = 200 if uploaded.duplicate else 202

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.api.schemas import ErrorResponse
 from service.errors import MuqueryError
+from service.jobs.workers import MODEL_NOT_LOADED, NO_WORKER, WORKER_FAILED
 from tests.service.api.conftest import Running
 from tests.support.service import API, make_settings, upload
 
@@ -249,6 +250,7 @@ def test_every_code_is_in_the_documentation() -> None:
 
     listed = Path("docs/errors.md").read_text(encoding="utf-8")
     codes = {cls.code for cls in subclasses(MuqueryError)} | {"internal_error"}
+    codes |= {problem.code for problem in (NO_WORKER, WORKER_FAILED, MODEL_NOT_LOADED)}
     missing = sorted(code for code in codes if f"`{code}`" not in listed)
     assert missing == []
 
