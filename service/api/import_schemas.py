@@ -46,7 +46,8 @@ class DeliveryTry(Wire):
     at: datetime
     status: int | None = Field(description="What the receiver answered; null when nothing came.")
     error: str | None = Field(
-        description="name_not_found, address_not_public, no_connection, timeout, …"
+        description="name_not_found, address_not_public, no_connection, "
+        "certificate_not_trusted, timeout, …"
     )
     took_ms: int
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -151,6 +152,9 @@ class WebhookSender:
             return Answer(None, "timeout")
         except httpx.HTTPError as error:
             return Answer(None, _reason(error))
+        except OSError as error:
+            logger.warning("the trusted certificates cannot be read: errno %s", error.errno)
+            return Answer(None, "tls_failed")
 
     async def _post(self, endpoint: Endpoint, message: Message) -> Answer:
         """One request to the checked address itself; the answer's body is not read."""
@@ -164,10 +168,14 @@ class WebhookSender:
             SIGNATURE_HEADER: sign(message.secret, timestamp_s, message.body),
         }
         url = httpx.URL(endpoint.url).copy_with(host=endpoint.address)
-        # The environment's proxies would resolve the name once more, and not check it.
+        # Trust what the environment trusts (SSL_CERT_FILE, SSL_CERT_DIR), but use no proxy of it:
+        # that would resolve the name once more, and not check it.
+        trusted = httpx.create_ssl_context()
         async with (
             asyncio.timeout(TRY_S),
-            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TRY_S) as client,
+            httpx.AsyncClient(
+                verify=trusted, trust_env=False, follow_redirects=False, timeout=TRY_S
+            ) as client,
             client.stream(
                 "POST",
                 url,
@@ -214,9 +222,20 @@ def _record(session: Session, delivery: WebhookDelivery, answer: Answer, took_ms
 def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "timeout"
+    cause = _tls_error(error)
+    if cause is not None:
+        is_certificate = isinstance(cause, ssl.SSLCertVerificationError)
+        return "certificate_not_trusted" if is_certificate else "tls_failed"
     if isinstance(error, httpx.ConnectError):
         return "no_connection"
     return "no_answer"
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS itself said, below the errors of the layers above it."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _host_header(endpoint: Endpoint) -> str:
