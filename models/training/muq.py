@@ -34,7 +34,8 @@ from models.training.data import (
     open_training_data,
     read_crops,
 )
-from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
+from models.training.encodec_labels import EncodecConfig, label_with_encodec
+from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit, pick_device
 from models.training.randomness import MASKS, torch_stream
 from models.training.run import Run
 from models.training.schedule import OptimiserConfig
@@ -51,7 +52,8 @@ class MuqRecipe:
 
     Targets are the codes of the quantizer in `rvq_run` (with one codebook: of a single VQ); or
     those of a random projection; or, for a further iteration, the labels that stage relabel wrote
-    into `label_folder`. `muq.rvq` is there in the first case only.
+    into `label_folder`; or EnCodec's, which are written into the run's folder `labels` first.
+    `muq.rvq` is there in the first case only.
     """
 
     muq: MuQConfig
@@ -61,13 +63,14 @@ class MuqRecipe:
     rvq_run: str = ""
     label_folder: str = ""
     random_projection: RandomProjectionConfig | None = None
+    encodec: EncodecConfig | None = None
 
     def __post_init__(self) -> None:
-        named = (self.muq.rvq, self.random_projection, self.label_folder or None)
+        named = (self.muq.rvq, self.random_projection, self.label_folder or None, self.encodec)
         if sum(target is not None for target in named) != 1:
             raise ValueError(
-                "a recipe has one target: muq.rvq, random_projection or label_folder; the others "
-                "must be none"
+                "a recipe has one target: muq.rvq, random_projection, label_folder or encodec; "
+                "the others must be none"
             )
 
 
@@ -90,12 +93,12 @@ class MuqTask:
     best_metric = "loss"
     better: Better = "lower"
 
-    def __init__(self, recipe: MuqRecipe, data: TrainingData) -> None:
+    def __init__(self, recipe: MuqRecipe, data: TrainingData, label_folder: str = "") -> None:
         torch.manual_seed(recipe.loop.seed)
         self.muq = MuQ(recipe.muq)
         self.module: torch.nn.Module = self.muq
         self.target = open_target(
-            self.muq, recipe.rvq_run, recipe.random_projection, recipe.label_folder
+            self.muq, recipe.rvq_run, recipe.random_projection, label_folder or recipe.label_folder
         )
         self.seed = recipe.loop.seed
         self.batches = CropBatches(data, recipe.data, self.seed, recipe.loop.micro_batches)
@@ -167,8 +170,14 @@ class MuqTask:
 def train_muq(recipe: MuqRecipe, folder: Path, name: str, resume: bool) -> LoopResult:
     """Run the stage in `folder`, anew or from its last checkpoint."""
     data = open_training_data(recipe.data)
+    labels = ""
+    if recipe.encodec is not None:
+        # Before the run begins: labelling that was interrupted goes on without --resume.
+        labels = str(folder / "labels")
+        root, device = Path(recipe.data.manifest).parent, pick_device(recipe.loop.device)
+        label_with_encodec(recipe.encodec, data, root, Path(labels), device)
     run = Run.open(folder, STAGE, name, recipe, data.identity, resume)
-    return fit(MuqTask(recipe, data), run, recipe.optimiser, recipe.loop, resume)
+    return fit(MuqTask(recipe, data, labels), run, recipe.optimiser, recipe.loop, resume)
 
 
 def load_muq(folder: Path, checkpoint: str = "last") -> MuQ:

@@ -23,6 +23,7 @@ from models.training.augment import AugmentConfig
 from models.training.captions import CaptionWeights
 from models.training.data import CropPhase, DataConfig
 from models.training.distill import DistillConfig
+from models.training.encodec_labels import EncodecConfig
 from models.training.loop import LoopConfig
 from models.training.mel_rvq import MelRvqRecipe
 from models.training.mulan import MulanRecipe
@@ -118,6 +119,28 @@ def on_random_projection(recipe: MuqRecipe, target: RandomProjectionConfig) -> M
 def muq_published_random() -> MuqRecipe:
     """muq published on the published random projection (8192 codes of 16, seed 142)."""
     return on_random_projection(muq_published(), RandomProjectionConfig())
+
+
+def muq_published_encodec() -> MuqRecipe:
+    """muq published on EnCodec's codes (8 books of 1024), the paper's rival; bring its weights.
+
+    `encodec.folder` names them. They are CC BY-NC, and what learns from their codes with them.
+    """
+    return on_encodec(muq_published(), EncodecConfig())
+
+
+def muq_small_encodec() -> MuqRecipe:
+    """muq small on the first four of EnCodec's books; set `encodec.folder`."""
+    return on_encodec(muq_small(), EncodecConfig(codebooks=4))
+
+
+def on_encodec(recipe: MuqRecipe, target: EncodecConfig, codebook_size: int = 1024) -> MuqRecipe:
+    """Return a recipe of stage muq with EnCodec's codes in the place of its target."""
+    muq = dataclasses.replace(
+        recipe.muq, rvq=None, target_codebooks=target.codebooks,
+        head_dim=target.codebooks * codebook_size,
+    )  # fmt: skip
+    return dataclasses.replace(recipe, muq=muq, rvq_run="", label_folder="", encodec=target)
 
 
 def small_muq_network() -> MuQConfig:
@@ -314,6 +337,7 @@ RECIPES: dict[str, dict[str, Callable[[], Any]]] = {
         "tiny": muq_tiny, "small": muq_small, "published": muq_published,
         "tiny_random": muq_tiny_random, "small_random": muq_small_random,
         "published_random": muq_published_random,
+        "small_encodec": muq_small_encodec, "published_encodec": muq_published_encodec,
     },
     "relabel": {
         "tiny": relabel_tiny, "small": relabel_small, "published": relabel_published
