@@ -73,6 +73,12 @@ class RelabelTask:
         self.recipe = recipe
         self.muq = load_muq(Path(recipe.muq_run)).requires_grad_(False)
         self.muq.to(pick_device(recipe.loop.device))
+        shape = self.muq.config.conformer
+        if recipe.rvq.input_dim != shape.width or recipe.layer_index > shape.layers:
+            raise ValueError(
+                f"{recipe.muq_run} has {shape.layers} layers of width {shape.width}: set layer_index"
+                " and rvq.input_dim to match"
+            )
         self.rvq = MelRVQ(recipe.rvq)
         self.module: nn.Module = self.rvq
         loop = recipe.loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def test_cells_share_their_runs_and_differ_in_one_thing(tmp_path: Path) -> None:
         assert recipe.data.phases[-1].until_update == recipe.optimiser.updates
     assert cells["rvq8_iter"].steps[:2] == cells["rvq8"].steps
     assert cells["rvq8_iter"].steps[3].recipe.label_folder.endswith("rvq8_iter/relabel/labels")
+    narrow = dataclasses.replace(sizes, muq_settings=("muq.conformer.width=96",))
+    relabel = plan_cell("rvq8_iter", 3, narrow, tmp_path).steps[2]
+    assert relabel.recipe.rvq.input_dim == 96
     start = cells["mulan_rvq8"].steps
     assert start[:2] == cells["rvq8"].steps
     assert start[-1].recipe.muq_run == str(cells["rvq8"].steps[-1].folder)

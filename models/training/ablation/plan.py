@@ -133,7 +133,14 @@ class _Planner:
     def _iterated(self) -> list[Step]:
         before = self._quantized("rvq8", books=8)
         base: RelabelRecipe = self._base("relabel", self._sizes.relabel_updates, ())
-        labels = dataclasses.replace(base, muq_run=str(before[-1].folder))
+        shape = before[-1].recipe.muq.conformer
+        labels = dataclasses.replace(
+            base,
+            muq_run=str(before[-1].folder),
+            rvq=dataclasses.replace(base.rvq, input_dim=shape.width),
+            # The ninth of twelve layers, in the source; the same share of any other number.
+            layer_index=max(round(0.75 * shape.layers), 1),
+        )
         relabel = self._step("rvq8_iter/relabel", "relabel", labels)
         books, codes = labels.rvq.codebooks, labels.rvq.codebook_size
         recipe = self._muq(self._sizes.muq_updates, None, books, codes)
