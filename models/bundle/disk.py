@@ -21,10 +21,10 @@ from models.bundle.manifest import (
     manifest_to_json,
     required_files,
 )
+from models.checksum import file_sha256
 from models.errors import BundleDamagedError, BundleError, BundleFormatError, BundleNotFoundError
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-_CHUNK_BYTES = 1024 * 1024
 
 # A file's content: bytes, or the path of a file that is copied.
 Content = bytes | Path
@@ -75,17 +75,8 @@ def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
 def check_file(folder: Path, manifest: Manifest, name: str) -> Path:
     """The path of a listed file whose checksum holds, read in pieces."""
     path = locate_file(folder, manifest, name)
-    _require_sha256(name, manifest, sha256_of_file(path))
+    _require_sha256(name, manifest, file_sha256(path))
     return path
-
-
-def sha256_of_file(path: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _require_sha256(name: str, manifest: Manifest, found: str) -> None:
@@ -173,4 +164,4 @@ def _write_file(path: Path, content: Content) -> FileEntry:
     else:
         path.write_bytes(content)
     sync_file(path)
-    return FileEntry(sha256=sha256_of_file(path), size_bytes=path.stat().st_size)
+    return FileEntry(sha256=file_sha256(path), size_bytes=path.stat().st_size)

@@ -24,10 +24,11 @@ from models.bundle.loading import load_bundle
 from models.bundle.making import BundleFacts, BundleStorage, Extras, amend_bundle, make_bundle
 from models.bundle.manifest import Manifest
 from models.bundle.onnx_towers import OnnxTowers
+from models.checksum import file_sha256
 from models.training.data import open_training_data
 from models.training.manifest import read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
-from models.training.run import Run, file_sha256, read_json
+from models.training.run import Run, read_json
 
 TAG_TEMPLATES = ("{label}", "{label} music", "a {label} track")
 LABEL_KINDS = ("genre", "instrument")

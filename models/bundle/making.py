@@ -21,7 +21,6 @@ from models.bundle.disk import (
     check_file,
     read_manifest,
     save_bundle,
-    sha256_of_file,
 )
 from models.bundle.encoder import BundleEncoder
 from models.bundle.exporting import export_towers, round_weights
@@ -53,6 +52,7 @@ from models.bundle.self_test import (
 )
 from models.bundle.tokenization import BundleTokenizer
 from models.bundle.torch_towers import TorchTowers, pack_network
+from models.checksum import file_sha256
 from models.networks.muq_mulan import MuQMuLan
 
 Vectors = NDArray[np.float32]
@@ -209,7 +209,7 @@ def _golden(
 ) -> Golden:
     """The ONNX towers' golden vectors, which pass the self-test and which torch meets."""
     entries = {
-        path.name: FileEntry(sha256=sha256_of_file(path), size_bytes=path.stat().st_size)
+        path.name: FileEntry(sha256=file_sha256(path), size_bytes=path.stat().st_size)
         for path in folder.iterdir()
     }
     manifest = complete_manifest(description, entries)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle.disk import sha256_of_file
 from models.bundle.encoder import BundleEncoder
 from models.bundle.manifest import (
     TOKENIZER_FILE,
@@ -29,6 +28,7 @@ from models.bundle.pins import SOURCE_FILE
 from models.bundle.runtime_choice import RuntimeChoice, choose_runtime
 from models.bundle.self_test import run_self_test
 from models.bundle.tokenization import BundleTokenizer
+from models.checksum import file_sha256
 from models.errors import BundleFormatError, BundleNotFoundError
 
 CONFIG_FILE = "config.json"
@@ -117,7 +117,7 @@ def _manifest(folder: Path, config: object, tokenizer: Path) -> Manifest:
         runtimes=Runtimes(torch=TorchRuntime(weights=WEIGHTS_FILE, network=to_dict(config))),
     )
     files = {
-        name: FileEntry(sha256=sha256_of_file(path), size_bytes=path.stat().st_size)
+        name: FileEntry(sha256=file_sha256(path), size_bytes=path.stat().st_size)
         for name, path in ((WEIGHTS_FILE, folder / WEIGHTS_FILE), (TOKENIZER_FILE, tokenizer))
     }
     return complete_manifest(description, files)

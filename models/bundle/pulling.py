@@ -17,9 +17,10 @@ from pathlib import Path
 
 import httpx
 
-from models.bundle.disk import replace_folder, sha256_of_file, sync_file, sync_folder
+from models.bundle.disk import replace_folder, sync_file, sync_folder
 from models.bundle.loading import default_store, store_folder
 from models.bundle.pins import HUB_URL, PUBLISHED_MODELS, SOURCE_FILE, PinnedFile, PublishedModel
+from models.checksum import file_sha256
 from models.errors import PullError
 
 # Room that must be left on the disk after the download.
@@ -129,7 +130,7 @@ def _fetch_checked(
             _fetch(session, plan, file, _part(parts, file), progress)
             sync_file(_part(parts, file))
             _part(parts, file).rename(target)
-        if sha256_of_file(target) == file.sha256:
+        if file_sha256(target) == file.sha256:
             sync_folder(target.parent)
             return
         target.unlink()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle.disk import check_file, read_manifest, sha256_of_file
+from models.bundle.disk import check_file, read_manifest
 from models.bundle.loading import load_bundle
 from models.bundle.manifest import MANIFEST_FILE, is_document
 from models.bundle.pins import SOURCE_FILE
 from models.bundle.published_bundle import read_source
 from models.bundle.runtime_choice import torch_is_installed
+from models.checksum import file_sha256
 from models.errors import BundleDamagedError, BundleFormatError
 
 
@@ -71,7 +72,7 @@ def _verify_published(folder: Path) -> BundleReport:
         path = folder / place
         if not path.is_file():
             raise BundleDamagedError(f"{place} is missing")
-        if sha256_of_file(path) != sha256:
+        if file_sha256(path) != sha256:
             raise BundleDamagedError(f"{place} differs from its checksum in {SOURCE_FILE}")
     encoder = load_bundle(folder, device="cpu", precision="fp32")
     size_bytes = sum((folder / place).stat().st_size for place in pinned)

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.checksum import file_sha256
 from models.training import distributed
 from models.training.countdown import counted
 from models.training.data import TrainingData
@@ -31,7 +32,7 @@ from models.training.decode import SAMPLE_RATE_HZ, DecodeError, decode_mono
 from models.training.labels import LabelSettings, LabelWriter
 from models.training.manifest import ManifestEntry
 from models.training.progress import say
-from models.training.run import RunError, file_sha256
+from models.training.run import RunError
 
 TOKEN_RATE_HZ = 25
 _TOKEN_SAMPLES = SAMPLE_RATE_HZ // TOKEN_RATE_HZ

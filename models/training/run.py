@@ -11,7 +11,6 @@ report.json        why a run stopped early, where it did
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -153,12 +152,6 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} does not exist")
     value: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return value
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file's content."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def describe_environment(data_identity: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import av
 
+from models.checksum import file_sha256
 from models.training.manifest import Caption, ManifestEntry, Split
-from models.training.run import file_sha256
 
 AUDIO_SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}

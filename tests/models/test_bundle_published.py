@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 
 import models
-from models.bundle.disk import sha256_of_file
 from models.bundle.pins import SOURCE_FILE
 from models.bundle.verifying import verify_bundle
+from models.checksum import file_sha256
 from models.errors import (
     BundleDamagedError,
     BundleFormatError,
@@ -116,7 +116,7 @@ def test_pulled_models_are_verified_against_their_pins(golden: Golden) -> None:
     folder = golden.root / "muq-mulan"
     with pytest.raises(BundleNotFoundError):
         verify_bundle(folder)
-    pins = {"model.safetensors": sha256_of_file(folder / "model.safetensors")}
+    pins = {"model.safetensors": file_sha256(folder / "model.safetensors")}
     (folder / SOURCE_FILE).write_text(json.dumps({"licence": "X", "files": pins}))
     assert verify_bundle(folder).runtimes == ("torch",)
     pins["model.safetensors"] = "0" * 64

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.checksum import file_sha256
 from models.training.corpus import recordings
 from models.training.corpus.audio import (
     AudioError,
@@ -24,7 +25,6 @@ from models.training.corpus.audio import (
 from models.training.corpus.build import assemble, summarise, write_corpus
 from models.training.corpus.copyright_file import find_terms, normalise_licence, parse_stanzas
 from models.training.corpus.fetch import FetchError, fetch_package
-from models.training.corpus.files import sha256_file
 from models.training.corpus.fingerprint import SAME_PIECE, fingerprint, similarity
 from models.training.corpus.packages import PACKAGES, Declared, Package
 from models.training.corpus.pieces import (
@@ -270,7 +270,7 @@ def test_manifests_part_training_from_held_out(tmp_path: Path) -> None:
     assert heldout.tags["genre"] == ("house", "electronic")
     assert heldout.tags["label_source"] == ("embedded genre tag",)
     for folder, entry in ((out, trained), (out / "eval", heldout)):
-        assert sha256_file(folder / entry.path) == entry.sha256
+        assert file_sha256(folder / entry.path) == entry.sha256
     assert summarise(corpus)["split"]["train"]["files"] == 1
     straddling = [dataclasses.replace(entry, group="one") for entry in entries]
     with pytest.raises(ManifestError):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.checksum import file_sha256
 from models.training.corpus.audio import decode_mono, probe
 from models.training.corpus.demo_library import EXCERPT_S, LICENCE_URLS, excerpt
 from models.training.corpus.demo_pieces import DEMO_PIECES
-from models.training.corpus.files import sha256_file
 from models.training.corpus.packages import PACKAGES
 from models.training.corpus.pieces import is_reserved_artist
 from models.training.corpus.rules import RESERVED_PACKAGES
@@ -51,7 +51,7 @@ def test_every_licence_lets_it_be_passed_on_and_its_text_is_at_hand() -> None:
 @pytest.mark.parametrize("credit", CREDITS, ids=lambda credit: str(credit["file"]))
 def test_a_file_is_intact_tagged_and_plays(credit: dict[str, Any]) -> None:
     path = LIBRARY / credit["file"]
-    assert sha256_file(path) == credit["sha256"]
+    assert file_sha256(path) == credit["sha256"]
     tags = probe(path).tags
     assert (tags["title"], tags["artist"]) == (credit["title"], credit["artist"])
     assert tags.get("genre") == credit["genre"]

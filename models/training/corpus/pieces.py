@@ -22,9 +22,9 @@ from models.training.corpus.rules import (
     RESERVED_ARTISTS,
     TRAINING_LICENCES,
 )
+from models.training.scan import AUDIO_SUFFIXES
 
 SHORTEST_S = 25.0
-_AUDIO = frozenset({".ogg", ".oga", ".opus", ".mp3", ".wav", ".flac", ".m4a"})
 _ARCHIVES = frozenset({".pk3", ".pk4", ".zip", ".wz"})
 
 
@@ -163,11 +163,11 @@ def _audio_files(folder: Path) -> Iterator[Found]:
         if path.is_symlink() or not path.is_file():
             continue
         inner = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in _AUDIO:
+        if path.suffix.lower() in AUDIO_SUFFIXES:
             yield Found(inner, path, None)
         elif path.suffix.lower() in _ARCHIVES and zipfile.is_zipfile(path):
             for member in sorted(_open_archive(path).namelist()):
-                if PurePosixPath(member).suffix.lower() in _AUDIO:
+                if PurePosixPath(member).suffix.lower() in AUDIO_SUFFIXES:
                     yield Found(f"{inner}/{member}", path, member)
 
 

