@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 import models
 from models.bundle.disk import read_manifest as read_bundle
+from models.bundle.loading import BUNDLES_FOLDER, DEFAULT_BUNDLE
 from models.bundle.verifying import verify_bundle
 from models.training.bundled import stage_runs
 from models.training.bundled.card import languages_measured, weaknesses
@@ -26,6 +27,7 @@ from models.training.bundled.chain import Step
 from models.training.bundled.checks import list_problems
 from models.training.bundled.compare import compare_records
 from models.training.bundled.costs import Cost, cost_of_run
+from models.training.bundled.finishing import shipped_record
 from models.training.bundled.recipe import (
     BUNDLED_RECIPES,
     Folders,
@@ -154,6 +156,19 @@ def test_it_is_held_against_the_shipped_bundle(made: tuple[Path, str]) -> None:
     lines = "\n".join(found.lines())
     assert "recordings: the same files" in lines
     assert "above: labelled: genre, roc_auc 2.000" in lines
+
+
+def test_the_shipped_bundle_carries_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / DEFAULT_BUNDLE).mkdir()  # what is being made may be called the same
+    monkeypatch.chdir(tmp_path)
+    record = shipped_record()
+    assert record is not None, "ship the bundle that `muquery train bundled` writes"
+    bundle = read_bundle(BUNDLES_FOLDER / DEFAULT_BUNDLE)
+    assert record["model_id"] == bundle.model_id
+    assert record["data"]["identity"] == bundle.lineage["environment"]["data_identity"]
+    assert "e1: genre, roc_auc" in record["figures"]
 
 
 def test_other_settings_and_other_data_are_refused(made: tuple[Path, str], tmp_path: Path) -> None:

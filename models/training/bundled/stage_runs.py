@@ -15,7 +15,7 @@ from models.training.bundled.recipe import StageRun
 from models.training.manifest import read_manifest
 from models.training.mel_cache import cache_identity
 from models.training.run import RunError, read_json
-from models.training.settings import to_json
+from models.training.settings import from_json, to_json
 
 Standing = Literal["new", "begun", "finished"]
 
@@ -42,7 +42,9 @@ def standing_of(run: StageRun) -> Standing:
     stored = read_json(run.folder / "config.json")
     if stored["stage"] != run.stage:
         raise RunError(f"{run.folder} holds a run of {stored['stage']}, not of {run.stage}")
-    other = differing_settings(stored["config"], to_json(run.recipe))
+    # What did not exist when the run began has its default, as when it is resumed.
+    config = to_json(from_json(type(run.recipe), stored["config"]))
+    other = differing_settings(config, to_json(run.recipe))
     if other:
         raise RunError(f"{run.folder} was trained with other settings: {'; '.join(other)}")
     data = run.recipe.data
