@@ -76,8 +76,8 @@ class RelabelTask:
         shape = self.muq.config.conformer
         if recipe.rvq.input_dim != shape.width or recipe.layer_index > shape.layers:
             raise ValueError(
-                f"{recipe.muq_run} has {shape.layers} layers of width {shape.width}: set layer_index"
-                " and rvq.input_dim to match"
+                f"{recipe.muq_run} has {shape.layers} layers of width {shape.width}: "
+                "set layer_index and rvq.input_dim to match"
             )
         self.rvq = MelRVQ(recipe.rvq)
         self.module: nn.Module = self.rvq

@@ -251,7 +251,7 @@ def test_an_iteration_learns_from_the_labels_of_the_one_before(
     train_relabel(recipe, tmp_path / "relabel", "tiny", resume=False)
     for setting in ("layer_index=9", "rvq.input_dim=192"):
         with pytest.raises(ValueError, match=r"layers of width .* rvq.input_dim"):
-            train_relabel(override(recipe, [setting]), tmp_path / "not", "tiny", resume=False)
+            train_relabel(override(recipe, [setting]), tmp_path / setting, "tiny", resume=False)
     data, labels = open_training_data(recipe.data), LabelStore(tmp_path / "relabel" / "labels")
     assert all(entry.sha256 in labels for entry in data.entries)
 
