@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.interface import Vectors
 from service.database.tables import CLIP_BITS, Clip, Track, TrackState, TrackVector
 from service.errors import InvalidRequest, TrackNotFound, TrackNotReady
 from service.ids import is_id
-from service.tracks.repository import clip_vector_id, get_track
+from service.tracks.repository import clip_vector_id, clips_among, get_track
 
 VectorsById = dict[int, Vectors]
 Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -123,11 +123,7 @@ def clip_vectors(session: Session, model_id: str, clip_ids: Sequence[int]) -> Ve
         rows = session.execute(
             select(Clip.track_pk, Clip.position, Clip.vector)
             .join(Track, Track.pk == Clip.track_pk)
-            .where(
-                tuple_(Clip.track_pk, Clip.position).in_(some),
-                Clip.model_id == model_id,
-                Track.state == TrackState.READY,
-            )
+            .where(clips_among(some), Clip.model_id == model_id, Track.state == TrackState.READY)
         )
         for row in rows:
             found[clip_vector_id(row.track_pk, row.position)] = _floats(row.vector)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -171,12 +171,20 @@ def live_clips(session: Session, model_id: str, clip_ids: Collection[int]) -> di
             .where(
                 Clip.model_id == model_id,
                 Track.state == TrackState.READY,
-                tuple_(Clip.track_pk, Clip.position).in_(some),
+                clips_among(some),
             )
         )
         for row in session.execute(query):
             found[clip_vector_id(row.track_pk, row.position)] = ClipSpan(*row)
     return found
+
+
+def clips_among(places: Sequence[tuple[int, int]]) -> ColumnElement[bool]:
+    """The clips at these (track_pk, position)."""
+    # The tracks are named a second time because SQLite looks up a list of pairs in no index: it
+    # would walk the clips of the whole library.
+    pks = {pk for pk, _ in places}
+    return and_(Clip.track_pk.in_(pks), tuple_(Clip.track_pk, Clip.position).in_(places))
 
 
 def clip_vector_id(track_pk: int, position: int) -> int:

@@ -77,7 +77,10 @@ class Server:
 
 @contextmanager
 def serving(
-    env: dict[str, str], *arguments: str, python: str | Path = sys.executable
+    env: dict[str, str],
+    *arguments: str,
+    python: str | Path = sys.executable,
+    start_s: float = START_S,
 ) -> Iterator[Server]:
     """A server on a free port, ready to answer; killed after the block if it still runs."""
     process = subprocess.Popen(
@@ -91,10 +94,10 @@ def serving(
     reader = threading.Thread(target=_collect, args=(process, output), daemon=True)
     reader.start()
     try:
-        url = eventually(lambda: _address(process, output), START_S)
+        url = eventually(lambda: _address(process, output), start_s)
         server = Server(process, url, output)
         eventually(
-            lambda: httpx.get(f"{server.api}/health/ready", timeout=START_S).is_success, START_S
+            lambda: httpx.get(f"{server.api}/health/ready", timeout=START_S).is_success, start_s
         )
         yield server
     finally:
