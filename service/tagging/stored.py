@@ -97,11 +97,13 @@ class StoredTagService:
 
 def iterate_track_vectors(session: Session, model_id: str) -> Iterator[tuple[list[int], Vectors]]:
     """Numbers and mean vectors [T, E] of all ready tracks, some thousand at a time."""
+    # Columns of tables, not of classes: the ORM takes longer over 100,000 rows than the database.
+    tracks, vectors_of = Track.__table__.c, TrackVector.__table__.c
     rows = session.execute(
-        select(TrackVector.track_pk, TrackVector.vector)
-        .join(Track, Track.pk == TrackVector.track_pk)
-        .where(TrackVector.model_id == model_id, Track.state == TrackState.READY)
-        .order_by(TrackVector.track_pk)
+        select(vectors_of.track_pk, vectors_of.vector)
+        .join_from(TrackVector.__table__, Track.__table__, tracks.pk == vectors_of.track_pk)
+        .where(vectors_of.model_id == model_id, tracks.state == TrackState.READY)
+        .order_by(tracks.pk)  # the order of the index of states: nothing has to be sorted
         .execution_options(yield_per=_TRACKS_AT_ONCE)
     )
     for some in rows.partitions():
