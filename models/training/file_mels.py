@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from models.audio.mel_numpy import log_mel
 from models.networks.config import MelConfig
-from models.training.decode import SAMPLE_RATE_HZ, DecodeError, mono_samples
+from models.training.decode import SAMPLE_RATE_HZ, DecodeError
 from models.training.manifest import ManifestEntry
+from models.training.seeking import decode_span
 
 _MEL = MelConfig()
-_PREROLL_S = 0.5
 # Half a window and a bit: frames this close to the edge of what was decoded see padding.
 _MARGIN_FRAMES = 8
 
@@ -90,41 +90,14 @@ def read_span(path: Path, start_s: float, length_s: float) -> NDArray[np.float32
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise DecodeError(f"{path.name} has no audio stream")
-            samples, rate_hz, first_s = _decode_from(container, start_s, length_s)
+            decoded = decode_span(container, start_s, length_s)
     except (av.FFmpegError, OSError) as error:
         raise DecodeError(f"{path.name} is not decodable: {error}") from error
-    if rate_hz != SAMPLE_RATE_HZ and len(samples):
-        samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
-    skipped = max(round((start_s - first_s) * SAMPLE_RATE_HZ), 0)
+    samples = decoded.samples
+    if decoded.rate_hz != SAMPLE_RATE_HZ and len(samples):
+        samples = soxr.resample(samples, decoded.rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+    skipped = max(round((start_s - decoded.first_s) * SAMPLE_RATE_HZ), 0)
     span = samples[skipped : skipped + round(length_s * SAMPLE_RATE_HZ)]
     if not np.isfinite(span).all():
         raise DecodeError(f"{path.name}: samples that are not finite")
     return np.clip(span, -1.5, 1.5).astype(np.float32)
-
-
-def _decode_from(
-    container: av.container.InputContainer, start_s: float, length_s: float
-) -> tuple[NDArray[np.float32], int, float]:
-    """Mono samples at the file's own rate, that rate, and the second at which they begin."""
-    stream = container.streams.audio[0]
-    rate_hz, first_s, have = int(stream.rate), 0.0, 0
-    # Clocks of files with an encoder's delay do not begin at 0; we count from their first sample.
-    begin_s = float((stream.start_time or 0) * (stream.time_base or 0))
-    wanted_s = start_s + length_s + _PREROLL_S
-    if start_s > _PREROLL_S:
-        container.seek(int((begin_s + start_s - _PREROLL_S) * av.time_base))
-    parts: list[NDArray[np.float32]] = []
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            continue  # as in decode_mono: a corrupt packet must not cost the file
-        for frame in frames:
-            if not parts and frame.time is not None:
-                first_s = float(frame.time) - begin_s
-            parts.append(mono_samples(frame))
-            have += len(parts[-1])
-        if have >= (wanted_s - first_s) * rate_hz:
-            break
-    joined = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
-    return joined, rate_hz, first_s

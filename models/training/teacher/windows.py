@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from models.training.decode import SAMPLE_RATE_HZ as WHOLE_RATE_HZ
 from models.training.decode import DecodeError, decode_mono
+from models.training.seeking import decode_span
 
 WINDOW_S = 10.0
 # Below this a track is decoded whole: seeking saves nothing, and short files seek worst.
 _WHOLE_BELOW_S = 60.0
-_PREROLL_S = 0.5
 
 
 def window_starts_s(duration_s: float, most: int) -> list[float]:
@@ -32,7 +32,10 @@ def window_starts_s(duration_s: float, most: int) -> list[float]:
 def read_windows(
     path: Path, duration_s: float, starts_s: Sequence[float], sample_rate_hz: int
 ) -> list[NDArray[np.float32]]:
-    """Mono windows [T] of 10 s at `sample_rate_hz`; DecodeError where the file gives none."""
+    """Mono windows [T] of 10 s at `sample_rate_hz`, for starts in their order.
+
+    DecodeError where the file gives none.
+    """
     if duration_s < _WHOLE_BELOW_S:
         track = decode_mono(path)
         return [_cut(track, WHOLE_RATE_HZ, start_s, sample_rate_hz) for start_s in starts_s]
@@ -46,21 +49,10 @@ def read_windows(
 def _read_window(
     container: av.container.InputContainer, start_s: float, sample_rate_hz: int
 ) -> NDArray[np.float32]:
-    container.seek(int(max(0.0, start_s - _PREROLL_S) * av.time_base))
-    planar = av.AudioResampler(format="fltp")  # one sample format for all codecs; same rate
-    parts: list[NDArray[np.float32]] = []
-    first_s, rate_hz, have = 0.0, 0, 0
-    for frame in container.decode(audio=0):
-        if not parts:
-            first_s, rate_hz = float(frame.time or 0.0), int(frame.sample_rate)
-        for converted in planar.resample(frame):
-            parts.append(converted.to_ndarray().mean(axis=0, dtype=np.float32))
-            have += len(parts[-1])
-        if have >= (start_s - first_s + WINDOW_S) * rate_hz:
-            break
-    if not parts:
+    decoded = decode_span(container, start_s, WINDOW_S)
+    if not len(decoded.samples):
         raise DecodeError(f"no audio at {start_s:.1f} s")
-    return _cut(np.concatenate(parts), rate_hz, start_s - first_s, sample_rate_hz)
+    return _cut(decoded.samples, decoded.rate_hz, start_s - decoded.first_s, sample_rate_hz)
 
 
 def _cut(
