@@ -191,8 +191,9 @@ def _extra_groups(of_key: Where, column: ColumnElement[Any]) -> Select[*tuple[An
 
 
 def _written_extra(session: Session, key: str, pks: Collection[int]) -> dict[Any, str | None]:
+    # Without the kind: SQLite would walk all texts of the key in its index instead of these tracks.
     query = select(TrackExtra.track_pk, TrackExtra.text_key, TrackExtra.text).where(
-        TrackExtra.track_pk.in_(pks), TrackExtra.key == key, TrackExtra.kind == ExtraKind.TEXT
+        TrackExtra.track_pk.in_(pks), TrackExtra.key == key
     )
     return {(row[0], row[1]): row[2] for row in session.execute(query)}
 

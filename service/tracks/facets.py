@@ -14,6 +14,7 @@ from service.filtering.known_fields import KnownField, list_fields
 from service.filtering.nodes import Field, FieldKind, asks_tags, without_field
 from service.filtering.parsing import InvalidField
 from service.filtering.tag_scope import TagScope, read_tag_scope
+from service.tracks.passing import PassingTracks
 from service.tracks.repository import TrackFilter
 
 
@@ -55,8 +56,11 @@ class FacetService:
         """
         with self._database.snapshot() as session:
             tags = _tags(session, model_id)
+            passing = PassingTracks(session)
             return [
-                read_facet(session, field, _without(filter_, field, tags).conditions(), tags, limit)
+                read_facet(
+                    session, field, passing.where(_without(filter_, field, tags)), tags, limit
+                )
                 for field in fields
             ]
 
