@@ -164,6 +164,10 @@ class Services:
     def exchange(self) -> ExchangeService:
         return self.model.exchange
 
+    def find_model_id(self) -> str | None:
+        """The model in use, also while it loads; None before a library's first start has one."""
+        return self.model.loaded_id or self.models.active_id()
+
     def pinned(self) -> Services:
         """The same services, bound to the model in use now for as long as this object is used."""
         view = copy.copy(self)

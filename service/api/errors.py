@@ -105,18 +105,29 @@ async def _on_http_exception(_request: Request, error: Exception) -> JSONRespons
     return error_response(error.status_code, code, message, headers=error.headers)
 
 
-async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    fields = [
-        {
-            "field": _printable(".".join(str(part) for part in item["loc"])),
-            "problem": _printable(str(item["msg"]).removeprefix("Value error, ")),
-        }
-        for item in error.errors()
-    ]
+    sent = request.headers.get("content-type", "")
+    fields = [_problem(item, sent) for item in error.errors()]
     first = fields[0] if fields else {"field": "body", "problem": "is not valid"}
     message = f"{first['field']}: {first['problem']}"
     return error_response(422, "invalid_request", message, {"fields": fields})
+
+
+def _problem(item: Mapping[str, Any], content_type: str) -> dict[str, str]:
+    """Where a request is not valid, and in what way."""
+    place, problem = item["loc"], str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "json_invalid" and place[0] == "body":
+        place, problem = ("body",), f"is not JSON: {_why(item)} at character {place[-1]}"
+    elif place == ("body",) and isinstance(item.get("input"), bytes):
+        said = content_type.partition(";")[0] or "no type"
+        problem = f"is JSON with Content-Type: application/json; this is called {said}"
+    field = ".".join(str(part) for part in place)
+    return {"field": _printable(field), "problem": _printable(problem)}
+
+
+def _why(item: Mapping[str, Any]) -> str:
+    return str(item.get("ctx", {}).get("error", "broken")).lower()
 
 
 def _printable(text: str) -> str:

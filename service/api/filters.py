@@ -26,4 +26,4 @@ def tags_model(services: Services, node: Filter | None) -> str | None:
     """The model whose tags a filter asks for, None if it asks for none; raises Unavailable."""
     if node is None or not asks_tags(node):
         return None
-    return services.encoder.get().model_id
+    return services.find_model_id() or services.encoder.get().model_id

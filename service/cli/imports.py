@@ -11,9 +11,10 @@ import typer
 
 from service.cli.batch import failures_of, note_of
 from service.cli.client import Client, connect, raise_problem
-from service.cli.options import Key, Limit, Url, read_settings, target
+from service.cli.options import FilterOption, Key, Limit, Url, read_settings, target
 from service.cli.output import CliError, clock, console, print_table, size
 from service.exchange.service import FileFormat
+from service.filtering.parsing import parse_filter_text
 
 SHOWN_FAILURES = 20
 _FORMATS: dict[str, FileFormat] = {".parquet": "parquet", ".npz": "npz"}
@@ -90,10 +91,11 @@ def retry_import(import_id: ImportId, url: Url = None, key: Key = None) -> None:
 
 def export(
     path: Annotated[Path, typer.Argument(help="A new file; its suffix names the format.")],
+    filter_: FilterOption = None,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Write the library's embeddings to a .parquet or .npz file."""
+    """Write the embeddings of the library, or of some tracks, to a .parquet or .npz file."""
     file_format = _FORMATS.get(path.suffix)
     if file_format is None:
         raise CliError("the file's name must end in .parquet or .npz")
@@ -101,7 +103,7 @@ def export(
     async def save(client: Client) -> None:
         part = path.with_name(path.name + ".part")
         try:
-            await _download(client, file_format, part)
+            await _download(client, file_format, filter_, part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -141,12 +143,15 @@ async def _call(work: Any, url: str | None, key: str | None) -> Any:
         return await work(client)
 
 
-async def _download(client: Client, file_format: FileFormat, part: Path) -> None:
+async def _download(
+    client: Client, file_format: FileFormat, filter_: str | None, part: Path
+) -> None:
     if client.services is not None:  # in this process a response would be held in memory whole
-        chunks = client.services.exchange.export(file_format)
+        wanted = None if filter_ is None else parse_filter_text(filter_)
+        chunks = client.services.exchange.export(file_format, wanted)
         await asyncio.to_thread(_write, chunks, part)
         return
-    params = {"format": file_format}
+    params = {"format": file_format} | ({} if filter_ is None else {"filter": filter_})
     async with client.http.stream("GET", "/export", params=params) as response:
         if not response.is_success:
             await response.aread()

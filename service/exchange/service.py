@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from service.database.engine import Database, database_now
@@ -19,8 +19,10 @@ from service.exchange.parquet_file import read_parquet, write_parquet
 from service.exchange.reading import read_tracks
 from service.exchange.tracks import ExportedTrack, Header, check_track
 from service.exchange.waiting import count_waiting, drop_all_waiting, store_waiting
+from service.filtering.nodes import Filter
 from service.inference.encoder import EncoderHandle
 from service.jobs.queue import Priority, add_job
+from service.tracks.repository import TrackFilter, with_tags
 
 FileFormat = Literal["parquet", "npz"]
 STORED_AT_ONCE = 50
@@ -56,12 +58,15 @@ class ExchangeService:
         self._encoder = encoder
         self._max_attempts = max_attempts
 
-    def export(
-        self, file_format: FileFormat, where: Sequence[ColumnElement[bool]] = ()
-    ) -> Iterator[bytes]:
-        """The file in chunks; raises Unavailable, FormatNotInstalled before the first one."""
+    def export(self, file_format: FileFormat, wanted: Filter | None = None) -> Iterator[bytes]:
+        """The file in chunks, of the tracks that a filter lets through.
+
+        Raises Unavailable, FormatNotInstalled before the first one.
+        """
         header = self._header()
-        tracks = read_tracks(self._database, header, where)
+        with self._database.read() as session:
+            chosen = with_tags(session, TrackFilter(node=wanted), header.model_id)
+        tracks = read_tracks(self._database, header, chosen.conditions())
         return _WRITERS[file_format](header, tracks)
 
     def import_file(self, path: Path) -> Imported:

@@ -12,6 +12,7 @@ from service.api import import_schemas as schemas
 from service.api.auth import MAY_READ, MAY_WRITE
 from service.api.dependencies import ServicesDep
 from service.api.errors import errors
+from service.api.filters import FilterParameter
 from service.api.forms import received_file
 from service.blobs.store import PendingBlob
 from service.exchange.service import FileFormat, Imported
@@ -54,9 +55,13 @@ _FILE_BODY: dict[str, Any] = {
 def export_embeddings(
     services: ServicesDep,
     file_format: Annotated[FileFormat, Query(alias="format")] = "parquet",
+    wanted: FilterParameter = None,
 ) -> StreamingResponse:
-    """The library's embeddings of the loaded model, streamed as one file without the audio."""
-    chunks = services.exchange.export(file_format)
+    """The library's embeddings of the loaded model, streamed as one file without the audio.
+
+    With a filter, those of the tracks that it lets through.
+    """
+    chunks = services.exchange.export(file_format, wanted)
     name = f"muquery-{services.encoder.get().model_id[:16]}.{file_format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return StreamingResponse(chunks, media_type=_MEDIA_TYPES[file_format], headers=headers)

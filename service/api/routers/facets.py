@@ -52,7 +52,7 @@ def list_facets(
     wanted_tracks = TrackFilter(text=q, node=wanted)
     model_id = None
     if needs_tags(named, wanted_tracks):
-        model_id = services.encoder.get().model_id
+        model_id = services.find_model_id()
     found = services.facets.facets(named, wanted_tracks, model_id=model_id, limit=limit)
     return schemas.FacetList(items=[schemas.Facet.model_validate(facet) for facet in found])
 
@@ -60,5 +60,5 @@ def list_facets(
 @router.get("/fields", dependencies=[MAY_READ], responses=errors())
 def list_fields(services: ServicesDep) -> schemas.FieldList:
     """Every field that a filter may name: fixed ones, keys of `extra` in use, groups of tags."""
-    found = services.facets.fields(services.encoder.get().model_id)
+    found = services.facets.fields(services.find_model_id())
     return schemas.FieldList(items=[schemas.KnownField.model_validate(item) for item in found])

@@ -226,6 +226,9 @@ def test_while_the_model_loads_the_rest_answers(
             assert "secret" not in response.text
             check_shape(response)
         assert client.get(f"{API}/tracks").status_code == 200
+        names = [item["name"] for item in client.get(f"{API}/fields").json()["items"]]
+        assert "genre" in names
+        assert not any(name.startswith("tags.") for name in names), "no model ever gave any"
         assert client.get(f"{API}/health/live").json()["status"] == "ok"
         ready = client.get(f"{API}/health/ready")
         assert ready.status_code == 503
@@ -271,3 +274,23 @@ def test_a_bad_json_part_names_its_field(idle: Running, tones: dict[str, Path]) 
         assert response.status_code == 422
         assert check_shape(response).error.details["fields"][0]["field"] == field
     assert idle.client.get(f"{API}/tracks").json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "said"),
+    [
+        ("application/x-www-form-urlencoded", b'{"query": []}', "Content-Type: application/json"),
+        ("", b'{"query": []}', "no type"),
+        ("application/json", b'{"query": [', "is not JSON"),
+        ("application/json", b"[]", "dictionary"),
+    ],
+)
+def test_a_body_that_is_no_json_object_says_so(
+    idle: Running, content_type: str, body: bytes, said: str
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    response = idle.client.post(f"{API}/search", content=body, headers=headers)
+    assert response.status_code == 422
+    error = check_shape(response).error
+    assert said in error.message
+    assert error.details["fields"][0]["field"] == "body"

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
+from service.api.app import create_app
 from service.database.tables import TagLabel, TagValue, Track
+from service.runtime import build_services
 from tests.service.api.conftest import Running
-from tests.support.service import API, upload, wait_for_index, wait_for_job
+from tests.support.encoder import FakeEncoder
+from tests.support.service import (
+    API,
+    make_settings,
+    running_service,
+    upload,
+    wait_for_index,
+    wait_for_job,
+)
 
 METADATA: dict[str, dict[str, Any]] = {
     "low": {"title": "Étude", "artist": "Björk", "genre": "Jazz", "year": 1990,
@@ -255,3 +267,31 @@ def test_a_filter_can_do_no_harm(idle: Running) -> None:
         answer = client.get(f"{API}/tracks", params={"filter": text})
         assert answer.status_code == 422
         assert answer.json()["error"]["code"] == "invalid_filter"
+
+
+def test_what_was_tagged_is_told_while_the_model_loads(
+    tmp_path: Path, sqlite_url: str, tones: dict[str, Path]
+) -> None:
+    settings = make_settings(tmp_path / "data", sqlite_url)
+    with running_service(settings) as (client, _):
+        job = upload(client, tones["low"]).json()["job"]
+        assert wait_for_job(client, job["id"])["state"] == "done"
+        told = client.get(f"{API}/fields").json()
+    loads = threading.Event()
+
+    def load() -> FakeEncoder:
+        loads.wait()
+        return FakeEncoder()
+
+    services = build_services(settings, load)
+    with TestClient(create_app(settings, services), base_url="http://127.0.0.1") as client:
+        try:
+            assert client.get(f"{API}/search", params={"q": "low"}).status_code == 503
+            assert client.get(f"{API}/fields").json() == told
+            name = next(x["name"] for x in told["items"] if x["name"].startswith("tags."))
+            facets = client.get(f"{API}/facets", params={"fields": name})
+            assert facets.json()["items"][0]["field"] == name
+            wanted = json.dumps({"not": {"field": name, "exists": True}})
+            assert client.get(f"{API}/tracks", params={"filter": wanted}).json()["total"] == 1
+        finally:
+            loads.set()

@@ -1,5 +1,6 @@
 """Imports over HTTP: folders of the server, uploads in a batch, and everything told of them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,16 @@ def test_embeddings_out_and_in(running_anywhere: Running, tones: dict[str, Path]
         result = client.post(f"{API}/embeddings/import", files={"file": ("x", file.content)})
         assert result.status_code == 200, result.text
         assert (result.json()["read"], result.json()["known"]) == (2, 2)
+    part = {"filter": json.dumps({"field": "title", "eq": "low"}), "format": "npz"}
+    assert client.patch(
+        f"{API}/tracks/{client.get(f'{API}/tracks').json()['items'][0]['id']}",
+        json={"title": "Low"},
+    ).is_success
+    file_of_one = client.get(f"{API}/export", params=part)
+    result = client.post(f"{API}/embeddings/import", files={"file": ("x", file_of_one.content)})
+    assert result.json()["read"] == 1
+    response = client.get(f"{API}/export", params={"filter": '{"field": "nothing", "eq": 1}'})
+    assert check_shape(response).error.code == "invalid_filter"
     for track in client.get(f"{API}/tracks").json()["items"]:
         client.delete(f"{API}/tracks/{track['id']}")
     imported = client.post(f"{API}/embeddings/import", files={"file": ("x", file.content)}).json()

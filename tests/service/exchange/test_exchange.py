@@ -19,6 +19,7 @@ from service.database.engine import Database
 from service.database.tables import Track, TrackState, WaitingEmbedding
 from service.exchange.errors import FormatNotInstalled, InvalidEmbeddings, ModelMismatch
 from service.exchange.service import ExchangeService, FileFormat
+from service.filtering.parsing import parse_filter
 from tests.support.encoder import EMBED_DIM, MODEL_ID, FakeEncoder
 from tests.support.library import Library
 
@@ -153,6 +154,19 @@ def test_another_model_is_refused_and_nothing_stored(
     assert refused.value.details == {"file_model_id": MODEL_ID, "model_id": "fake-2"}
     assert waiting(other) == 0
     other.close()
+
+
+def test_a_filter_takes_a_part(source: Library, library: Library, tmp_path: Path) -> None:
+    for text, expected in (
+        ({"field": "artist", "eq": "a DUO"}, 1),
+        ({"not": {"field": "artist", "eq": "a duo"}}, 1),
+        ({"field": "extra.mood", "eq": "calm"}, 1),
+        ({"field": "duration_s", "range": {"gt": 1}}, 2),
+    ):
+        chunks = exchange_of(source).export("npz", parse_filter(text))
+        path = tmp_path / "part.npz"
+        path.write_bytes(b"".join(chunks))
+        assert exchange_of(library).import_file(path).read == expected
 
 
 def test_an_empty_library_is_a_file_too(library: Library, tmp_path: Path) -> None:
