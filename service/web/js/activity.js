@@ -7,6 +7,7 @@ import { dateTime } from "./format.js";
 import { trackAddress } from "./hit.js";
 import { blank, broken, ghosts } from "./states.js";
 import { strings } from "./strings.js";
+import { workersNotice } from "./workers.js";
 
 const OPEN = ["running", "queued", "failed"];
 const PAGE = 50;
@@ -19,7 +20,8 @@ export function showActivity(main, tools) {
   const retryAll = button({ hidden: true, onclick: retryFailed }, icon("retry"), strings.activity.retryAll);
   const head = el("div", { class: "section-head", hidden: true }, el("h2", {}, strings.activity.jobs), retryAll);
   const batches = batchSection(tools, () => drawStatus());
-  main.replaceChildren(el("h1", {}, strings.activity.heading), batches.node,
+  const notice = workersNotice();
+  main.replaceChildren(el("h1", {}, strings.activity.heading), notice.node, batches.node,
     head, status, list, foot, nothing);
   const jobs = new Map();
   let counts = {};
@@ -106,6 +108,7 @@ export function showActivity(main, tools) {
   const again = () => {
     load();
     batches.load();
+    notice.look();
   };
   document.addEventListener("muquery:job", onJob);
   document.addEventListener("muquery:reconnected", again);
@@ -113,6 +116,7 @@ export function showActivity(main, tools) {
   return {
     close() {
       batches.close();
+      notice.close();
       document.removeEventListener("muquery:job", onJob);
       document.removeEventListener("muquery:reconnected", again);
     },

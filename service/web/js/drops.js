@@ -47,10 +47,10 @@ export function acceptDrops({ onAdd, onClip, takesClip }) {
   const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
   const over = (event) => event.target instanceof Element && event.target.closest("[data-drop]");
 
-  async function addFrom(transfer) {
+  async function take(transfer, use) {
     try {
       const files = await filesOf(transfer);
-      if (files.length) onAdd(files);
+      if (files.length) use(files);
       else toast(strings.drop.nothing, { bad: true });
     } catch {
       toast(strings.drop.unreadable, { bad: true });
@@ -85,7 +85,7 @@ export function acceptDrops({ onAdd, onClip, takesClip }) {
     event.preventDefault();
     const chosen = over(event);
     close();
-    if (chosen === clip && takesClip()) onClip(event.dataTransfer.files[0]);
-    else addFrom(event.dataTransfer);
+    const isClip = chosen === clip && takesClip();
+    take(event.dataTransfer, isClip ? ([first]) => onClip(first) : onAdd);
   });
 }

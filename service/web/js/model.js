@@ -7,6 +7,7 @@ import { count, roughly } from "./format.js";
 import { titleOf } from "./known-tracks.js";
 import { broken, ghosts, messageOf } from "./states.js";
 import { strings } from "./strings.js";
+import { workersTable } from "./workers.js";
 
 const s = strings.model;
 const POLL_MS = 3000;
@@ -20,16 +21,16 @@ export function showModel(body, tools) {
     window.clearTimeout(timer);
     if (!top.firstChild) replace(top, ghosts(2));
     try {
-      const [models, index] = await Promise.all([get("/models"), get("/index")]);
+      const [models, index, workers] = await Promise.all([get("/models"), get("/index"), get("/workers")]);
       if (closed) return;
-      draw(models, index);
+      draw(models, index, workers);
       if (models.change) timer = window.setTimeout(load, POLL_MS);
     } catch (failure) {
       if (!closed) replace(top, broken(failure, load));
     }
   }
 
-  function draw({ items, change }, index) {
+  function draw({ items, change }, index, workers) {
     const active = items.find((model) => model.active) || items[0];
     const others = items.filter((model) => model !== active);
     const open = [...top.querySelectorAll("details[open]")].map((node) => node.dataset.model);
@@ -40,6 +41,7 @@ export function showModel(body, tools) {
         button({ class: "needs-admin", onclick: add }, icon("plus"), s.add)),
       modelFacts(active),
       others.length ? [el("h2", {}, s.others), others.map((model) => modelCard(model, change, act))] : null,
+      el("h2", {}, strings.workers.heading), el("p", { class: "hint" }, strings.workers.intro), workersTable(workers),
       el("h2", {}, s.index), indexFacts(index));
     for (const node of top.querySelectorAll("details")) node.open = open.includes(node.dataset.model);
   }

@@ -135,6 +135,20 @@ export const systemStrings = {
     behind: (n) => plural(n, "1 change behind", `${n} changes behind`),
     licences: "Licences and attribution of the tracks here",
   },
+  workers: {
+    heading: "Workers",
+    intro: "They listen to what is uploaded. Those that failed or fell silent stay listed for a day.",
+    columns: ["Worker", "Where", "State", "Last sign of life"],
+    name: (host, process) => (process ? `${host}, process ${process}` : host),
+    roles: { service: "in a service that also answers", worker: "a process of its own" },
+    states: { loading: "loading its model", ready: "ready", failed: "failed", silent: "not heard of" },
+    busy: "working",
+    problems: {
+      no_worker: "Nobody is there to listen to new tracks: what is uploaded waits until a worker is started.",
+      worker_failed: "New tracks wait: no worker can work. System › Model says why.",
+      model_not_loaded: "New tracks wait: no worker has loaded the model in use.",
+    },
+  },
   keys: {
     heading: "Keys",
     intro: "A key lets a program or a person use this library. Its secret is shown once and stored nowhere.",
