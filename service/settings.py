@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         False, description="Serve beyond loopback although no key exists (anyone may do anything)."
     )
     require_key: bool = Field(
-        False, description="Ask for a key on loopback too (always asked for elsewhere)."
+        False, description="Ask for a key on loopback too, as is needed behind a proxy."
     )
     trusted_proxies: str = Field(
         "", description="Proxies whose X-Forwarded-For is believed: addresses, networks, by commas."
