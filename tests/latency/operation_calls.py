@@ -110,6 +110,7 @@ def operation_reads() -> Iterator[Call]:
     yield Call("GET /metrics", "", _get("/metrics"))
     yield Call("GET /index", "its state", _get("/index"))
     yield Call("GET /models", "all", _get("/models"))
+    yield Call("GET /workers", "all", _get("/workers"))
     yield Call("GET /keys", "all", _get("/keys"))
     yield Call("GET /keys/own", "", _get("/keys/own"))
     yield Call("GET /audit", "first page", _get("/audit"))

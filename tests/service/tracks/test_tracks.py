@@ -192,6 +192,21 @@ def test_live_rows_are_ready_rows(database: Database) -> None:
         assert repository.live_clips(session, "other", ids) == {}
 
 
+def test_a_text_is_found_within_each_name_and_across_none(
+    database: Database, tracks: TrackService
+) -> None:
+    add(database, title="Mond", artist="licht", album=None, filename="x.mp3")
+    add(database, title=None, artist=None, album=None, filename="100% Licht.mp3")
+
+    def found(text: str) -> list[str]:
+        listed = tracks.list_tracks(filter_=TrackFilter(text=text), sort="added_at")
+        return sorted(track.filename for track in listed.items)
+
+    assert found("LICHT") == ["100% Licht.mp3", "x.mp3"]
+    assert found("mondlicht") == found("d li") == []
+    assert found("100%") == ["100% Licht.mp3"]
+
+
 def test_long_lists_are_asked_in_parts(database: Database) -> None:
     with database.write() as session:
         track = new_track(session)
