@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from models.checksum import file_sha256
 from service.cli.batch import all_items, failures_of, progress_bar, wait_for_end
 from service.cli.client import ApiProblem, Client
 from service.cli.output import CliError
@@ -149,7 +150,7 @@ class _Adding:
             self._report.added += 1
             return
         try:
-            digest = await asyncio.to_thread(_sha256, path)
+            digest = await asyncio.to_thread(file_sha256, path)
             known = (await self._client.get("/tracks", sha256=digest))["items"]
             if known:
                 self._note_known(path, known[0])
@@ -181,8 +182,3 @@ class _Adding:
 def shown_path(path: Path) -> str:
     """The path as the import knows it: text, and not longer than it takes."""
     return str(path).encode("utf-8", "replace").decode()[-_PATH_CHARS:]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -42,15 +42,17 @@ def list_tracks(
     if as_json:
         typer.echo(json.dumps(page, indent=2, ensure_ascii=False))
         return
+    reasons = ("Reason",) if any(track["error_message"] for track in page["items"]) else ()
     print_table(
-        ("Id", "Title", "Artist", "Length", "State"),
+        ("Id", "Title", "Artist", "Length", "State", *reasons),
         (
             (
                 track["id"],
                 track["title"] or track["filename"],
                 track["artist"],
                 clock(track["duration_s"]),
-                track["error_message"] or track["state"],
+                track["state"],
+                *(track["error_message"] for _ in reasons),
             )
             for track in page["items"]
         ),

@@ -101,6 +101,7 @@ def export(
         raise CliError("the file's name must end in .parquet or .npz")
 
     async def save(client: Client) -> None:
+        await _check_filter(client, filter_)
         part = path.with_name(path.name + ".part")
         try:
             await _download(client, file_format, filter_, part)
@@ -141,6 +142,15 @@ def _action(name: str) -> Any:
 async def _call(work: Any, url: str | None, key: str | None) -> Any:
     async with connect(target(url, key), read_settings()) as client:
         return await work(client)
+
+
+async def _check_filter(client: Client, filter_: str | None) -> None:
+    """Complain of a filter that lets nothing through, instead of writing an empty file."""
+    if filter_ is None:
+        return
+    found = await client.get("/tracks", filter=filter_, state="ready", limit=1)
+    if found["total"] == 0:
+        raise CliError("no analysed track passes this filter")
 
 
 async def _download(

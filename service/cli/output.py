@@ -12,7 +12,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-UNBROKEN = ("Id", "Relevance", "State")
+UNBROKEN = ("Id", "Relevance", "State", "Length", "Seen", "Worker", "Progress")
 """Columns that are copied or read at a glance, and never broken over lines."""
 
 

@@ -24,7 +24,7 @@ export function showModel(body, tools) {
       const [models, index, workers] = await Promise.all([get("/models"), get("/index"), get("/workers")]);
       if (closed) return;
       draw(models, index, workers);
-      if (models.change) timer = window.setTimeout(load, POLL_MS);
+      if (models.change || workers.counts.loading) timer = window.setTimeout(load, POLL_MS);
     } catch (failure) {
       if (!closed) replace(top, broken(failure, load));
     }

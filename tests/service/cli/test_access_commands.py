@@ -8,13 +8,6 @@ from service.cli.program import run
 from tests.support.process import environment, serving
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(tmp_path / "data", sqlite_url, PORT="1").items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
-
-
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """What a command printed; on failure what it complained of."""
     assert run(list(arguments)) == code

@@ -10,16 +10,8 @@ import pytest
 from service.cli.program import run
 from tests.support.audio import write_audio
 from tests.support.encoder import tone
-from tests.support.process import environment
 
 JAZZ = '{"field": "genre", "eq": "JAZZ"}'
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(tmp_path / "data", sqlite_url, PORT="1").items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
@@ -58,7 +50,13 @@ def test_a_filter_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "duration_s" in known
     assert "range" in known
 
-    for command in (("list",), ("search", "x"), ("facets", "genre")):
+    part = str(tmp_path / "part.npz")
+    said(capsys, "export", part, "--filter", JAZZ)
+    assert "1 tracks read" in said(capsys, "import-embeddings", part)
+    nothing = '{"field": "genre", "eq": "Polka"}'
+    assert "no analysed track" in said(capsys, "export", part, "--filter", nothing, code=1)
+
+    for command in (("list",), ("search", "x"), ("facets", "genre"), ("export", part)):
         assert "not JSON" in said(capsys, *command, "--filter", "{", code=1)
         wrong = said(capsys, *command, "--filter", '{"field": "year", "eq": "x"}', code=1)
         assert "filter.eq expects a number" in wrong

@@ -9,49 +9,7 @@ import pytest
 from service.cli.adding import find_files
 from service.cli.output import CliError, clock, percent, size
 from service.cli.program import run
-from tests.support.audio import write_audio
-from tests.support.encoder import tone
 from tests.support.process import TINY_BUNDLE
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Path:
-    """An installation of its own, and no server at its port."""
-    for name, value in {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": sqlite_url,
-        "MODEL": str(TINY_BUNDLE),
-        "PORT": str(free_port),
-        "JOB_POLL_S": "0.05",
-        "INDEX_POLL_S": "0.05",
-        "MIN_FREE_BYTES": "0",
-        "THREADS": "1",
-    }.items():
-        monkeypatch.setenv(f"MUQUERY_{name}", value)
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.fixture
-def music(tmp_path: Path) -> Path:
-    """A folder with two pieces, a broken one, a text and a hidden file."""
-    folder = tmp_path / "music" / "album"
-    folder.mkdir(parents=True)
-    tags = {"title": "Deep", "artist": "Duo"}
-    write_audio(folder / "deep.flac", tone(150.0, 11.0), 24_000, tags=tags)
-    write_audio(folder / "bright.ogg", tone(5000.0, 3.0), 44_100)
-    (folder / "broken.mp3").write_bytes(b"this is no music" * 100)
-    (folder / "notes.txt").write_text("no music either")
-    (folder / ".hidden.mp3").write_bytes(b"x")
-    return folder.parent
 
 
 def test_from_a_folder_to_a_hit(music: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,13 +11,10 @@ import pytest
 from service.cli.adding import reference_of, shown_path
 from service.cli.batch import note_of
 from service.cli.program import run
-from tests.service.cli.test_commands import free_port, home, music
 from tests.support.audio import write_audio
 from tests.support.encoder import tone
 from tests.support.process import environment, serving
 from tests.support.service import eventually
-
-__all__ = ["free_port", "home", "music"]
 
 
 def test_the_same_paths_have_one_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,7 @@ from service.cli.program import run
 from service.database.engine import Database
 from service.switching import registry
 from service.switching.registry import ModelIdentity
-from tests.support.process import TINY_BUNDLE, environment
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in environment(tmp_path / "data", sqlite_url, PORT="1").items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path
+from tests.support.process import TINY_BUNDLE
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:

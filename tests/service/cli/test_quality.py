@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,34 +14,18 @@ from service.cli.program import run
 from service.cli.quality import read_judgements
 from tests.support.audio import write_audio
 from tests.support.encoder import tone
-from tests.support.process import TINY_BUNDLE
 
 
 @pytest.fixture
-def library(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation with three pieces, and no server at its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for name, value in {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": sqlite_url,
-        "MODEL": str(TINY_BUNDLE),
-        "PORT": str(port),
-        "JOB_POLL_S": "0.05",
-        "INDEX_POLL_S": "0.05",
-        "MIN_FREE_BYTES": "0",
-        "THREADS": "1",
-    }.items():
-        monkeypatch.setenv(f"MUQUERY_{name}", value)
-    monkeypatch.setenv("COLUMNS", "200")
-    music = tmp_path / "music"
+def library(home: Path) -> Path:
+    """An installation with three pieces."""
+    music = home / "music"
     music.mkdir()
     for name, pitch in {"deep": 150.0, "middle": 900.0, "bright": 5000.0}.items():
         tags = {"title": name.title()}
         write_audio(music / f"{name}.flac", tone(pitch, 3.0), 24_000, tags=tags)
     assert run(["add", str(music)]) == 0
-    return tmp_path
+    return home
 
 
 def write_csv(folder: Path, text: str) -> Path:

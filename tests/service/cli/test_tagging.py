@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from service.cli.program import run
 from tests.support.audio import write_audio
 from tests.support.encoder import tone
-from tests.support.process import TINY_BUNDLE
 
 MOODS = {
     "description": "ours",
@@ -24,27 +22,6 @@ MOODS = {
         }
     ],
 }
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation of its own, and no server at its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for name, value in {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": sqlite_url,
-        "MODEL": str(TINY_BUNDLE),
-        "PORT": str(port),
-        "JOB_POLL_S": "0.05",
-        "INDEX_POLL_S": "0.05",
-        "MIN_FREE_BYTES": "0",
-        "THREADS": "1",
-    }.items():
-        monkeypatch.setenv(f"MUQUERY_{name}", value)
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
