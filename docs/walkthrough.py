@@ -46,6 +46,9 @@ def look_around(muquery: Client, demo_tracks: int) -> None:
     health = muquery.ready()
     model = next(model for model in muquery.models().items if model.active)
     say(f"ready ({health.version}); model {model.name} {model.model_id}, {model.embed_dim} numbers")
+    workers = muquery.workers()
+    check(workers.problem is None, "nobody is there to analyse what is uploaded")
+    say(f"workers: {', '.join(f'{worker.id} {worker.state}' for worker in workers.items)}")
     ready, seen_at = 0, time.monotonic()
     while ready < demo_tracks:
         found = sum(1 for _ in muquery.tracks(state="ready", limit=100))

@@ -57,9 +57,10 @@ async def _health(client: Client) -> dict[str, Any]:
 def _print(found: dict[str, Any]) -> None:
     health, workers, jobs, out = found["health"], found["workers"], found["jobs"], console()
     if found["url"] is None:
-        out.print("No service answers here; this is what its files and database say.")
-    where = f" at {found['url']}" if found["url"] else ""
-    out.print(f"muquery {health['version']}{where}: {health['status']}", highlight=False)
+        out.print("No service answers here; its database and files say:")
+    else:
+        told = f"muquery {health['version']} at {found['url']}: {health['status']}"
+        out.print(told, highlight=False)
     for name, said in health["checks"].items():
         if said != "ok":
             out.print(f"  {name}: {said}", highlight=False, markup=False)
