@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--library", type=Path, required=True, help="where it is, or is to be")
     parser.add_argument("--out", type=Path, required=True, help="folder for the report")
     parser.add_argument("--tracks", type=int, default=100_000)
+    parser.add_argument("--model", type=Path, help="a bundle's folder; by default the bundled one")
     parser.add_argument("--database", help="URL of an empty PostgreSQL database")
     parser.add_argument("--only", default="", help="only calls that this pattern finds")
     parser.add_argument("--rounds", type=int, default=None, help="times that each call is made")
@@ -29,6 +30,7 @@ def main() -> None:
         out=given.out,
         tracks=given.tracks,
         database_url=given.database,
+        model=given.model,
         only=given.only,
         long=given.long,
         **({} if given.rounds is None else {"rounds": given.rounds}),

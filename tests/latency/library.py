@@ -24,7 +24,7 @@ from service.blobs.local import LocalBlobStore
 from service.database.engine import Database
 from service.database.extra_values import extra_values
 from service.database.folding import folded_key
-from service.database.migrate import head_revision, migrate
+from service.database.migrate import migrate
 from service.database.tables import (
     AuditEntry,
     Clip,
@@ -63,7 +63,6 @@ class LibraryFacts:
     """What was made, and some of it by name: what calls ask for."""
 
     form: int
-    schema: str
     model_id: str
     tracks: int
     clips: int
@@ -84,8 +83,8 @@ def find_library(folder: Path, tracks: int, model_id: str) -> LibraryFacts | Non
         facts = LibraryFacts(**json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")))
     except (FileNotFoundError, TypeError, ValueError):
         return None
-    wanted = (FORM, head_revision(), tracks, model_id)
-    return facts if (facts.form, facts.schema, facts.tracks, facts.model_id) == wanted else None
+    wanted = (FORM, tracks, model_id)
+    return facts if (facts.form, facts.tracks, facts.model_id) == wanted else None
 
 
 def make_library(
@@ -193,7 +192,6 @@ class _Maker:
         labels = sum(1 for _ in self._labels())
         return LibraryFacts(
             form=FORM,
-            schema=head_revision(),
             model_id=self._encoder.model_id,
             tracks=self._count,
             clips=int(self._clips[ready].sum()),

@@ -14,10 +14,10 @@ import numpy as np
 from tests.latency.call import Call, Caller, Request
 from tests.latency.server import RunningServer
 
-ROUNDS = 40
-WARM_UP = 3
-BUDGET_S = 6.0
-LEAST_ROUNDS = 10
+ROUNDS = 25
+WARM_UP = 2
+BUDGET_S = 4.0
+LEAST_ROUNDS = 8
 """A slow call is made at least so often, then until its budget is used up."""
 
 
@@ -56,7 +56,7 @@ def measure(
     """Each call `rounds` times, after a warm-up; raises CallFailed."""
     for call in calls:
         wanted = rounds if call.rounds is None else min(call.rounds, rounds)
-        for _ in range(WARM_UP if call.rounds is None and rounds >= ROUNDS else 0):
+        for _ in range(WARM_UP if wanted > 1 else 0):
             send(caller, call, call.make(caller))
         yield _measured(call, caller, server, wanted)
 

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 import models
+from service.database.migrate import migrate
 from tests.latency.call import Call, Caller
 from tests.latency.library import LibraryFacts, find_library, make_library
 from tests.latency.library_calls import library_reads, library_writes, tag_reads
@@ -22,7 +23,7 @@ from tests.latency.search_calls import FILTERS, filter_of, search_calls
 from tests.latency.server import RunningServer, running
 
 CROWD = 8
-CROWD_S = 10.0
+CROWD_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,12 @@ def _crowds(plan: Plan, callers: list[Caller]) -> Iterator[Crowd]:
 def _library(plan: Plan) -> LibraryFacts:
     """The kept library, or a new one with its index built and saved by a server's first start."""
     encoder = models.load_bundle(None if plan.model is None else str(plan.model))
+    url = plan.database_url or _sqlite(plan.library)
     facts = find_library(plan.library, plan.tracks, encoder.model_id)
     if facts is not None:
+        migrate(url)
         return facts
     shutil.rmtree(plan.library, ignore_errors=True)
-    url = plan.database_url or _sqlite(plan.library)
     facts = make_library(plan.library, url, encoder, plan.tracks)
     with running(plan.library, url, model=plan.model) as server:
         print(f"made in {facts.made_in_s} s; first start {asdict(server.start)}")
