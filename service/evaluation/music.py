@@ -29,6 +29,23 @@ LONGEST_S = 600.0
 _BATCH = 8
 
 
+HELD_OUT = "test"
+"""The split of recordings that no part of a model was trained on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording: its clip vectors [N, E], and its file."""
+
+    entry: ManifestEntry
+    clips: Vectors
+    path: Path
+
+    @property
+    def is_held_out(self) -> bool:
+        return self.entry.split == HELD_OUT
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledTrack:
     """One track: clip vectors [N, E], and the tagger's logits of its windows [R, K]."""
@@ -55,6 +72,11 @@ class LabelledMusic:
         standardised: Floats = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0)
         return standardised
 
+    def held_out(self) -> LabelledMusic:
+        """The tracks that no part of a model was trained on, with the same labels."""
+        held_out = [track for track in self.tracks if track.entry.split == HELD_OUT]
+        return LabelledMusic(held_out, self.names)
+
     def only(self, keep: Sequence[str]) -> LabelledMusic:
         """The same tracks with these labels alone."""
         columns = [self.names.index(name) for name in keep]
@@ -65,23 +87,34 @@ class LabelledMusic:
         return LabelledMusic(tracks, list(keep))
 
 
-def read_music(
-    manifests: Sequence[Path], label_files: Sequence[Path], cache: Path, encoder: MusicTextEncoder
-) -> LabelledMusic:
-    """The recordings of the manifests that have labels; renders are left out.
+def read_recordings(
+    manifests: Sequence[Path], cache: Path, encoder: MusicTextEncoder
+) -> list[Recording]:
+    """The recordings of the manifests, each file once; renders are left out.
 
     What has no vectors in the cache yet is decoded and embedded: about a second a track.
     """
-    names, logits = _read_logits(label_files)
-    tracks: dict[str, LabelledTrack] = {}
+    found: dict[str, Recording] = {}
     for manifest in manifests:
         for entry in read_manifest(manifest):
-            if entry.source.startswith("render") or entry.id not in logits:
+            if entry.source.startswith("render") or entry.sha256 in found:
                 continue
-            clips = _clips_of(entry, manifest.parent, cache, encoder)
+            path = manifest.parent / entry.path
+            clips = _clips_of(entry, path, cache, encoder)
             if clips is not None:
-                tracks.setdefault(entry.sha256, LabelledTrack(entry, clips, logits[entry.id]))
-    return LabelledMusic(list(tracks.values()), names)
+                found[entry.sha256] = Recording(entry, clips, path)
+    return list(found.values())
+
+
+def label_recordings(recordings: Sequence[Recording], label_files: Sequence[Path]) -> LabelledMusic:
+    """Those recordings that a tagger has heard, with its logits."""
+    names, logits = _read_logits(label_files)
+    tracks = [
+        LabelledTrack(each.entry, each.clips, logits[each.entry.id])
+        for each in recordings
+        if each.entry.id in logits
+    ]
+    return LabelledMusic(tracks, names)
 
 
 def _read_logits(files: Sequence[Path]) -> tuple[list[str], dict[str, Floats]]:
@@ -99,12 +132,12 @@ def _read_logits(files: Sequence[Path]) -> tuple[list[str], dict[str, Floats]]:
 
 
 def _clips_of(
-    entry: ManifestEntry, folder: Path, cache: Path, encoder: MusicTextEncoder
+    entry: ManifestEntry, file: Path, cache: Path, encoder: MusicTextEncoder
 ) -> Vectors | None:
     path = cache / encoder.model_id / f"{entry.sha256}.npy"
     if not path.exists():
         try:
-            vectors = embed_file(folder / entry.path, encoder)
+            vectors = embed_file(file, encoder)
         except DecodeError:
             logger.warning("%s could not be decoded", entry.id)
             return None

@@ -1,5 +1,4 @@
-"""Whether scores tell a text about music from one that is about anything else, and the chance that
-two different pieces look like copies.
+"""Whether scores tell a text about music from one that is about anything else.
 
 Legend: T tracks, E embedding width, Q texts.
 """
@@ -10,9 +9,8 @@ import numpy as np
 
 from models.interface import MusicTextEncoder
 from models.relevance import scale_from_scores
-from service.evaluation.music import Floats, LabelledMusic
+from service.evaluation.music import LabelledMusic
 from service.evaluation.ranks import roc_auc, table
-from service.search.copies import LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE
 
 ABOUT_MUSIC = (
     "piano", "sad", "workout", "rainy day", "epic battle", "lullaby", "driving at night",
@@ -64,68 +62,3 @@ def nonsense_table(music: LabelledMusic, encoder: MusicTextEncoder) -> str:
     ]
     header = ["measure", "median, about music", "median, about other things", "area under ROC"]
     return table(header, rows)
-
-
-def relevance_table(music: LabelledMusic, encoder: MusicTextEncoder) -> str:
-    """How often unrelated texts and clips reach a relevance: 1 - bar, if relevance means a rank.
-
-    Each text is paired with every clip, each clip with every clip of other tracks, whatever they
-    sound like. The reference is other music.
-    """
-    texts = [*ABOUT_MUSIC, *ABOUT_OTHER_THINGS]
-    clips = np.concatenate([track.clips for track in music.tracks]).astype(np.float64)
-    scores = clips @ encoder.embed_text(texts).astype(np.float64).T
-    reference = encoder.reference.astype(np.float64)
-    by_text = [
-        scale_from_scores(reference @ vector).relevances_of(scores[:, q])
-        for q, vector in enumerate(encoder.embed_text(texts).astype(np.float64))
-    ]
-    owners = np.repeat(np.arange(len(music.tracks)), [len(track.clips) for track in music.tracks])
-    likes = np.arange(len(clips))[:: max(1, len(clips) // len(texts))][: len(texts)]
-    by_clip = [
-        scale_from_scores(reference @ clips[like]).relevances_of(
-            clips[owners != owners[like]] @ clips[like]
-        )
-        for like in likes
-    ]
-    rows = [
-        [bar, 1 - bar, *_shares_above(by_text, bar), *_shares_above(by_clip, bar)]
-        for bar in (0.5, 0.9, 0.95, 0.99, 0.999)
-    ]
-    header = [
-        "relevance above", "expected", f"of {len(texts)} texts x {len(clips)} clips",
-        "per text, 10th to 90th percentile", f"of {len(likes)} clips x {len(clips)} clips",
-        "per clip, 10th to 90th percentile",
-    ]  # fmt: skip
-    return table(header, rows)
-
-
-def _shares_above(relevances: list[Floats], bar: float) -> tuple[str, str]:
-    shares = np.array([(values > bar).mean() for values in relevances])
-    low, high = np.quantile(shares, [0.1, 0.9])
-    return f"{shares.mean():.4f}", f"{low:.4f} to {high:.4f}"
-
-
-def lookalike_table(music: LabelledMusic) -> str:
-    """Pairs of different recordings whose vectors reach a cosine, of any and of like lengths."""
-    means = music.means()
-    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
-    lengths = np.array([track.entry.duration_s for track in music.tracks])
-    upper = np.triu_indices(len(lengths), 1)
-    cosines = (directions @ directions.T)[upper]
-    alike = _like_lengths(lengths)[upper]
-    rows = [
-        [bar, int((cosines >= bar).sum()), int((cosines[alike] >= bar).sum())]
-        for bar in (0.9, 0.95, 0.97, 0.98, 0.985, 0.99)
-    ]
-    header = ["cosine at least", f"of {len(cosines)} pairs", f"of {alike.sum()} of like length"]
-    return table(header, rows)
-
-
-def _like_lengths(lengths: Floats) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    longer = np.maximum(lengths[:, np.newaxis], lengths[np.newaxis])
-    tolerance = np.maximum(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE * longer)
-    near: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = (
-        np.abs(lengths[:, np.newaxis] - lengths[np.newaxis]) <= tolerance
-    )
-    return near

@@ -77,14 +77,14 @@ def _select(
     with database.read() as session:
         facts = _read_facts(session, pks)
         copies = read_copies(session, model_id, pks) if rules.collapse_duplicates else None
-    return select_hits(
-        ranked.hit_ids,
-        given=given,
-        rules=rules,
-        track_of=lambda hit_id: track_of(hit_id, level),
-        facts=facts,
-        copies=copies,
-    )
+        return select_hits(
+            ranked.hit_ids,
+            given=given,
+            rules=rules,
+            track_of=lambda hit_id: track_of(hit_id, level),
+            facts=facts,
+            copies=copies,
+        )
 
 
 def _read_facts(session: Session, pks: set[int]) -> dict[int, TrackFacts]:

@@ -16,6 +16,7 @@ from service.inference.batcher import TextEmbedder
 from service.inference.encoder import EncoderHandle
 from service.inference.thread import ModelThread
 from service.keywords.store import refresh_track_text
+from service.search.copies import COPY_COSINE, NEAR_COSINE
 from service.search.mixing import WeightedVector
 from service.search.query import Part, TextPart, TrackPart
 from service.search.results import SearchOptions, SearchResult
@@ -265,3 +266,21 @@ def test_unwanted_texts_and_sounds_are_exact_against_brute_force(bench: Bench) -
     asked = [TextPart(text, weight) for text, weight in weights.items()]
     assert ids(bench.ask(*asked, limit=20)) == expected[:20]
     assert all_ids(all_pages(bench, *asked, limit=40, passages=0)) == expected
+
+
+def test_a_copy_that_a_codec_moved_is_known_by_its_course(bench: Bench) -> None:
+    """All clips moved alike: the means are merely near, but what changes in the track stays."""
+    fill(bench, 15)
+    clips = some_clips(31, 6)
+    moved = _unit(clips + 0.2 * some_clips(32, 1))
+    near = _unit(clips.mean(axis=0) + 0.4 * some_clips(33, 6))
+    original, copy = add(bench, clips, title="One"), add(bench, moved, title="Two")
+    other = add(bench, near, title="Three")
+    means = [_unit(side.mean(axis=0)[np.newaxis])[0] for side in (clips, moved, near)]
+    assert NEAR_COSINE < means[0] @ means[1] < COPY_COSINE
+    assert NEAR_COSINE < means[0] @ means[2] < COPY_COSINE
+    rules = SelectionRules(collapse_duplicates=True)
+    found = bench.ask(TextPart("low"), limit=50, rules=rules).items
+    (shown,) = (hit for hit in found if hit.track.id in {original.id, copy.id})
+    assert set(shown.duplicates) == {original.id, copy.id} - {shown.track.id}
+    assert not next(hit for hit in found if hit.track.id == other.id).duplicates
