@@ -24,8 +24,11 @@ from models.training.manifest import ManifestEntry
 
 Vectors = NDArray[np.float32]
 
-# Rendered pieces are short and many, recordings long and few: each kind gives half.
 _RENDERED = "render"
+# Music that people keep is recorded, and renders are like no recording: half a reference of them
+# let twice as many unrelated pairs reach a relevance of .99 as should (docs/ranking.md). They are
+# a stand-in where there are fewer recordings than this.
+FEWEST_RECORDINGS = 100
 # A label that fits hardly any of the tracks says little about the others.
 FEWEST_TRACKS_PER_LABEL = 3
 
@@ -45,11 +48,12 @@ def reference_vectors(
     *,
     clip_s: float,
     limit: int = 3000,
+    fewest_recordings: int = FEWEST_RECORDINGS,
 ) -> Vectors:
-    """Vectors [R, E] of windows picked evenly from all tracks that the cache holds.
+    """Vectors [R, E] of windows picked evenly from the recordings that the cache holds.
 
-    Recordings and rendered pieces give the same number where there are enough of both, tracks of
-    one kind the same share. Raises ValueError where the cache holds none of the tracks.
+    Every track gives the same share. Where there are too few recordings, rendered pieces give as
+    many windows as they do. Raises ValueError where the cache holds none of the tracks.
     """
     frames = round(clip_s * 100)
     by_kind: dict[bool, list[tuple[str, int]]] = defaultdict(list)
@@ -59,9 +63,12 @@ def reference_vectors(
             by_kind[entry.source.startswith(_RENDERED)].append((entry.sha256, windows))
     if not by_kind:
         raise ValueError("the cache holds none of the tracks")
+    if len(by_kind[False]) >= fewest_recordings:
+        by_kind.pop(True, None)
+    kinds = [tracks for tracks in by_kind.values() if tracks]
     vectors = []
-    for tracks in by_kind.values():
-        for sha256, window in _pick(tracks, limit // len(by_kind)):
+    for tracks in kinds:
+        for sha256, window in _pick(tracks, limit // len(kinds)):
             mel = cache.read(sha256, window * frames, frames).T[None]
             vectors.append(towers.embed_mel(np.ascontiguousarray(mel)))
     return np.concatenate(vectors)

@@ -84,7 +84,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[ManifestEntry
     return entries, MelCache(root / "mels")
 
 
-def test_the_reference_is_drawn_evenly_from_both_kinds(
+def test_a_reference_of_few_recordings_is_drawn_evenly_from_both_kinds(
     corpus: tuple[list[ManifestEntry], MelCache],
 ) -> None:
     entries, cache = corpus
@@ -96,6 +96,19 @@ def test_the_reference_is_drawn_evenly_from_both_kinds(
     assert many.shape == (4 + 1 + 4, 32)
     assert np.linalg.norm(many, axis=1) == pytest.approx(1, abs=1e-5)
     assert len(np.unique(many.round(4), axis=0)) == len(many)
+
+
+def test_a_reference_of_enough_recordings_holds_no_renders(
+    corpus: tuple[list[ManifestEntry], MelCache],
+) -> None:
+    entries, cache = corpus
+    towers = OnnxTowers(read_manifest(TINY), TINY, device="cpu", threads=1)
+    alone = reference_vectors(towers, entries[:2], cache, clip_s=10, limit=100)
+    mixed = reference_vectors(towers, entries, cache, clip_s=10, limit=100, fewest_recordings=2)
+    assert mixed.shape == (4 + 1, 32)
+    np.testing.assert_array_equal(mixed, alone)
+    three = reference_vectors(towers, entries, cache, clip_s=10, limit=100, fewest_recordings=3)
+    assert three.shape == (4 + 1 + 4, 32)
 
 
 def test_a_reference_of_nothing_is_refused(
