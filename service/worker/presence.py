@@ -87,6 +87,6 @@ class Presence:
         with self._marks.dead() as dead:
             freed = self._registry.free_what_they_held(dead) if dead else 0
         if dead:
-            logger.warning("%d workers of this machine died; %d jobs go on", len(dead), freed)
+            logger.warning("died on this machine: %s; jobs that go on: %d", ", ".join(dead), freed)
         if freed:
             self._on_freed()
