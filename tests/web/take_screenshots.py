@@ -87,7 +87,7 @@ def take_all(browser: Chrome, url: str) -> None:
 def views(track_id: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """Name, address, what must be there, and what is pressed before the picture is taken."""
     return [
-        ("start", "#/", ".examples", ()),
+        ("start", "#/", "body:has(.examples) .facet", ()),
         ("search", SEARCH, ".hit", (".hit [aria-controls^=why]",)),
         ("library", "#/library?sort=title", ".tracks tbody tr",
          ("tr:nth-child(2) .tick input", "tr:nth-child(4) .tick input")),
