@@ -21,6 +21,9 @@ from service.filtering.tag_scope import read_tag_scope
 
 Ids = NDArray[np.int64]
 
+_FEW = 5_000
+"""So many tracks are looked up one by one; of more, the counts of the whole library are read."""
+
 
 @dataclass(frozen=True, eq=False)
 class AllowedTracks:
@@ -48,16 +51,22 @@ def read_allowed(
     """
     tags = read_tag_scope(session, model_id) if asks_tags(node) else None
     passes = (Track.state == TrackState.READY, condition(node, tags))
-    if not with_clips:
-        return AllowedTracks(np.sort(_numbers(session, select(Track.pk.label("n")).where(*passes))))
-    packed = (Track.pk * (1 << CLIP_BITS) + TrackVector.clip_count).label("n")
-    counted = (
-        select(packed)
-        .select_from(Track)
-        .join(TrackVector, TrackVector.track_pk == Track.pk)
-        .where(TrackVector.model_id == model_id, *passes)
-    )
+    pks = np.sort(_numbers(session, select(Track.pk.label("n")).where(*passes)))
+    return _counted(session, pks, model_id) if with_clips else AllowedTracks(pks)
+
+
+def _counted(session: Session, pks: Ids, model_id: str) -> AllowedTracks:
+    """Those that the model analysed, with their numbers of clips.
+
+    Not a join: SQLite would begin one with the vectors of the whole library behind a filter that
+    lets one artist through, and look up a row for each track behind one that lets through all.
+    """
+    packed = (TrackVector.track_pk * (1 << CLIP_BITS) + TrackVector.clip_count).label("n")
+    counted = select(packed).where(TrackVector.model_id == model_id)
+    if pks.size <= _FEW:
+        counted = counted.where(TrackVector.track_pk.in_(pks.tolist()))
     numbers = np.sort(_numbers(session, counted))
+    numbers = numbers[np.isin(numbers >> CLIP_BITS, pks, assume_unique=True)]
     return AllowedTracks(numbers >> CLIP_BITS, numbers & ((1 << CLIP_BITS) - 1))
 
 
