@@ -5,12 +5,12 @@ DEV := .venv-dev
 PIP := -m pip --disable-pip-version-check install --quiet
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test lint test-slow test-cluster bench screenshots clean help
+.PHONY: run test lint test-slow test-cluster bench bench-latency screenshots clean help
 
 help:
 	@echo "make run    install, migrate, serve API, worker and page on 127.0.0.1:8000"
 	@echo "make test   install, lint, type-check, test"
-	@echo "make test-slow | test-cluster | bench   the longer suites"
+	@echo "make test-slow | test-cluster | bench | bench-latency   the longer suites"
 
 run: $(BASE)/.installed
 	$(BASE)/bin/muquery serve
@@ -31,6 +31,10 @@ test-cluster: $(DEV)/.installed
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest -m bench -s
+
+# The library of 100,000 tracks is kept, so that a second run begins at once.
+bench-latency: $(DEV)/.installed
+	$(DEV)/bin/python -m tests.latency --library build/latency/library --out build/latency/report
 
 # The serving environment holds no torch; the development one holds everything.
 $(BASE)/.installed: pyproject.toml constraints.txt
