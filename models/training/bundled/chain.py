@@ -99,13 +99,6 @@ def _run_step(field: str, run: StageRun) -> Step:
 def _finishing_steps(
     recipe: BundledRecipe, runs: list[StageRun], folders: Folders, with_test: bool
 ) -> list[Step]:
-    bundle = Step(
-        name="bundle",
-        what="export, embed the reference, fit probabilities",
-        folder=folders.out,
-        is_done=lambda: finishing.bundle_is_made(runs[-1], folders),
-        run=lambda _: finishing.make_the_bundle(recipe, runs[-1], folders),
-    )
     sets = Step(
         name="sets",
         what="fetch the labelled recordings that only judge",
@@ -113,6 +106,13 @@ def _finishing_steps(
         is_done=lambda: _sets_are_there(folders),
         run=lambda say: _fetch_sets(folders, say),
         programs=_FETCHING,
+    )
+    bundle = Step(
+        name="bundle",
+        what="export, embed the reference, fit probabilities",
+        folder=folders.out,
+        is_done=lambda: finishing.bundle_is_made(runs[-1], folders),
+        run=lambda _: finishing.make_the_bundle(recipe, runs[-1], folders, with_test),
     )
     evaluation = Step(
         name="evaluation",
@@ -128,7 +128,8 @@ def _finishing_steps(
         is_done=lambda: finishing.is_described(folders),
         run=lambda _: finishing.describe_the_bundle(recipe, runs, folders),
     )
-    return [bundle, *([sets] if recipe.fetch_evaluation else []), evaluation, card]
+    # Some of the labelled recordings fit the bundle's probabilities.
+    return [*([sets] if recipe.fetch_evaluation else []), bundle, evaluation, card]
 
 
 def _sets_are_there(folders: Folders) -> bool:

@@ -37,18 +37,15 @@ def bundle_is_made(run: StageRun, folders: Folders) -> bool:
     return True
 
 
-def make_the_bundle(recipe: BundledRecipe, run: StageRun, folders: Folders) -> None:
+def make_the_bundle(
+    recipe: BundledRecipe, run: StageRun, folders: Folders, with_test: bool
+) -> None:
     """Export the run with reference and calibration; OUT appears when all of it is there."""
     from models.bundle.from_run import RunToBundle, bundle_from_run
 
     making = folders.out.with_name(f".{folders.out.name}.making")
     shutil.rmtree(making, ignore_errors=True)
-    labels: tuple[Path, ...] = ()
-    if recipe.calibrate:
-        # Probabilities are fitted on what was held out for validation.
-        valid = [entry for entry in read_manifest(folders.manifest) if entry.split == "valid"]
-        write_manifest(folders.corpus / "valid.jsonl", valid)
-        labels = (folders.corpus / "valid.jsonl",)
+    labels = _calibration_manifests(folders, with_test) if recipe.calibrate else ()
     bundle_from_run(
         RunToBundle(
             run=run.folder,
@@ -60,6 +57,22 @@ def make_the_bundle(recipe: BundledRecipe, run: StageRun, folders: Folders) -> N
         )
     )
     making.rename(folders.out)
+
+
+def _calibration_manifests(folders: Folders, with_test: bool) -> tuple[Path, ...]:
+    """The labelled recordings; where there are none, what was held out to validate.
+
+    Relevance is measured against recordings, so renders, which most held-out tracks are, would
+    have probabilities that no recording has. The test part may give these two numbers, once it is
+    opened: they change no ranking, and the card says so.
+    """
+    names = ("labelled_dev", "labelled_test") if with_test else ("labelled_dev",)
+    labelled = [folders.corpus / "eval" / f"{name}.jsonl" for name in names]
+    if all(path.exists() for path in labelled):
+        return tuple(labelled)
+    valid = [entry for entry in read_manifest(folders.manifest) if entry.split == "valid"]
+    write_manifest(folders.corpus / "valid.jsonl", valid)
+    return (folders.corpus / "valid.jsonl",)
 
 
 def is_evaluated(folders: Folders, with_test: bool) -> bool:
