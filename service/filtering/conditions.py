@@ -10,7 +10,20 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, and_, exists, false, literal, not_, or_, select, true
+from sqlalchemy import (
+    REAL,
+    ColumnElement,
+    Float,
+    and_,
+    cast,
+    exists,
+    false,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
 
 from service.database.extra_values import ExtraKind
 from service.database.folding import folded_key
@@ -96,8 +109,10 @@ def _among(column: ColumnElement[Any], values: Iterable[Any]) -> Condition:
 def _within(column: ColumnElement[Any], leaf: Between, *, folds: bool = False) -> Condition:
     def bound(value: Any) -> Any:
         if isinstance(value, int | float):
-            # Said to be a float, or PostgreSQL rounds 1990.5 to the year column's own type.
-            return literal(float(value), Float())
+            # Said to be a float, or PostgreSQL rounds 1990.5 to the year column's own type. A value
+            # that is kept in four bytes is compared in four: its 0.9 lies below the 0.9 of eight.
+            number = literal(float(value), Float())
+            return cast(number, REAL) if isinstance(column.type, REAL) else number
         return folded_key(value) if folds else value
 
     found: list[Condition] = []

@@ -124,6 +124,8 @@ def test_a_filter_means_what_it_says(database: Database) -> None:
         ({"field": "tags.mood", "ne": "calm"}, [0, 1, 2, 3, 4, 5, 6, 8]),
         ({"field": "tags.mood", "exists": True}, [7, 8, 9]),
         ({"field": "tags.mood.calm", "range": {"gte": 0.5}}, [7, 8]),
+        ({"field": "tags.mood.calm", "range": {"gte": 0.9, "lte": 0.9}}, [7]),
+        ({"field": "tags.mood.calm", "range": {"gt": 0.9}}, []),
         ({"field": "tags.mood.calm", "exists": False}, [0, 1, 2, 3, 4, 5, 6, 9]),
         ({"field": "tags.unknown", "exists": False}, list(range(10))),
     ],
