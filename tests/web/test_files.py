@@ -41,8 +41,8 @@ def test_sentences_stand_with_the_other_strings(path: Path) -> None:
 def test_every_sentence_is_used() -> None:
     said = "".join((WEB / "js" / name).read_text(encoding="utf-8") for name in sorted(WORDS))
     code = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS if path.name not in WORDS)
-    # Fields of the service's answers are walked through by name, and named nowhere else.
-    walked = set(re.findall(r"fields: \{(.*?)\}", said, flags=re.DOTALL))
+    # Fields and codes of the service's answers are looked up by name, and named nowhere else.
+    walked = set(re.findall(r"(?:fields|problems): \{(.*?)\}", said, flags=re.DOTALL))
     keys = set(re.findall(r'^\s+"?([a-zA-Z_]+)"?:', said, flags=re.MULTILINE))
     keys -= {key for block in walked for key in re.findall(r"(\w+):", block)}
     unused = {key for key in keys if not re.search(rf"\b{key}\b", code)}
