@@ -229,6 +229,7 @@ def test_recipes_are_wired_to_their_folders(name: str, tmp_path: Path) -> None:
         assert stage.data.cache == str(tmp_path / "c" / "mels")
 
 
+@pytest.mark.slow
 def test_a_killed_chain_goes_on(made: tuple[Path, str], tmp_path: Path) -> None:
     """kill -9 as soon as a stage has a checkpoint; the weights are those of an unbroken chain."""
     whole, _ = made
