@@ -174,7 +174,7 @@ class MulanTask:
         fits = self.matches.between(crops.tracks, texts) if self.matches else None
         plain = self.batches.read(crops)
         mels = self.batches.augmented(plain, crops, position)
-        kept = plain if self.anchor else None
+        kept = plain if self.anchor is not None else None
         return MulanBatch(mels, kept, texts, rows, queries, fits)
 
     def loss(self, batch: MulanBatch) -> StepResult:

@@ -39,7 +39,7 @@ class Judge:
 
     def has_measured(self, measure: str) -> bool:
         """Whether a figure is one of this judge's, by its name."""
-        return self.name in measure.split()
+        return f" {self.name} " in measure
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ _SPLITS = 8
 class Concordance:
     """How often a track that carries a label was ranked above one that does not.
 
-    wins, asked: [C, N, N], for a carrier (second axis) and another (third): splits in which both
-    were held out together, and those in which the carrier came first, ties counting half.
+    wins, asked: [C, N, N], for a carrier (second axis) and another (third): splits in which the
+    carrier came first, ties counting half, of those in which both were held out together.
     """
 
     wins: Features

@@ -12,6 +12,7 @@ from models.training.bundled.recipe import StageRun
 from models.training.bundled.stage_runs import read_counters
 from models.training.countdown import clock
 from models.training.evaluation.bundled import ALL_POOLS, FREE_TEXT
+from models.training.evaluation.report import MEASURES
 from models.training.manifest import ManifestEntry
 
 Json = Mapping[str, Any]
@@ -28,14 +29,6 @@ _SETS = {
     "generated": "generated pieces (AI-made, not recordings)",
     "solo": "single instruments",
     ALL_POOLS: "sentences that no tag covers",
-}
-_MEASURES = {
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "r_precision": "R-precision",
-    "recall_1": "R@1",
-    "recall_5": "R@5",
-    "recall_10": "R@10",
 }
 # What each kind of table is read by; of E1, which was aimed at, all three.
 _SHOWN = {"e1": ("roc_auc", "pr_auc", "r_precision"), "e3": ("recall_1",), "solo": ("recall_5",),
@@ -155,7 +148,7 @@ def _figure_rows(report: Json) -> Iterator[str]:
 def _rows(of: str, kind: str, table: Json, measures: Sequence[str]) -> Iterator[str]:
     for measure in measures:
         found = table["measures"][measure]
-        cells = [of, kind, _MEASURES[measure], _interval(found["bundle"])]
+        cells = [of, kind, MEASURES[measure], _interval(found["bundle"])]
         cells += [_interval(found[other]) if found[other] else "–" for other in
                   ("teacher", "difference")]  # fmt: skip
         yield "| " + " | ".join([*cells, f"{found['bundle']['chance']:.3f}"]) + " |"
