@@ -44,6 +44,12 @@ from models.training.data import (
     open_training_data,
 )
 from models.training.distill import DistillConfig, DistillHeads, distill
+from models.training.exact_labels import (
+    ExactLabelConfig,
+    ExactLabels,
+    LabelScales,
+    exact_label_loss,
+)
 from models.training.live_texts import PretrainedReader, open_pretrained_reader
 from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
 from models.training.metrics import retrieval_ranks, retrieval_scores
@@ -74,7 +80,8 @@ class MulanRecipe:
     `network.freeze_text_encoder`. With `positives` "tags" every text made of tags is right for
     every track that carries them, not for its own pair alone. `anchor_weight` draws the embedding
     of an augmented crop to the one that the run of `start_from` gives the crop as it is: what was
-    learned is kept, and no longer depends on what the augmentations change.
+    learned is kept, and no longer depends on what the augmentations change. `exact_labels` asks for
+    the names of what is known whole about rendered pieces.
     """
 
     network: MuQMuLanConfig
@@ -87,6 +94,7 @@ class MulanRecipe:
     contrast_weight: float = 1.0
     positives: Positives = "pair"
     distill: DistillConfig = field(default_factory=DistillConfig)
+    exact_labels: ExactLabelConfig = field(default_factory=ExactLabelConfig)
     muq_run: str = ""
     start_from: str = ""
     anchor_weight: float = 0.0
@@ -100,11 +108,13 @@ class MulanRecipe:
 
 
 class MulanModule(nn.Module):
-    """All that is trained: both towers, the temperature, and what a teacher needs."""
+    """All that is trained: both towers, the temperature, and what a teacher and labels need."""
 
-    def __init__(self, mulan: MuQMuLan, heads: DistillHeads | None) -> None:
+    def __init__(
+        self, mulan: MuQMuLan, heads: DistillHeads | None, scales: LabelScales | None
+    ) -> None:
         super().__init__()
-        self.mulan, self.heads = mulan, heads
+        self.mulan, self.heads, self.scales = mulan, heads, scales
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,8 @@ class MulanBatch:
 
     A number of -1 is none. `plain` [b, M, F] are the mels before augmentation, where an anchor
     hears them. `queries` [K] are asked of the teacher; `positives` [B, B] say which texts fit which
-    clips, where not only pairs do.
+    clips, where not only pairs do. `tracks` [B] are the sampler's, `labels` [V] the numbers of the
+    texts that name the exact labels.
     """
 
     mels: Tensor
@@ -122,6 +133,8 @@ class MulanBatch:
     rows: NDArray[np.int64]
     queries: NDArray[np.int64]
     positives: NDArray[np.bool_] | None
+    tracks: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
 
 class MulanTask:
@@ -141,17 +154,21 @@ class MulanTask:
         self.teacher = _open_teacher(recipe, data)
         self.held_out, self.held_texts = self._held_out_pairs()
         asked = self.teacher.queries if self.teacher else []
+        exact = recipe.exact_labels
+        self.labels = ExactLabels(exact, entries) if exact.weight else None
+        named = self.labels.texts if self.labels else []
         spoken = [text for choice in self.texts for text in choice.texts]
-        self.table: Texts = reader.texts([*spoken, *asked, *self.held_texts])
+        self.table: Texts = reader.texts([*spoken, *asked, *named, *self.held_texts])
         self.numbers = [self._numbers(choice.texts) for choice in self.texts]
         self.query_numbers = self._numbers(asked)
+        self.label_numbers = self._numbers(named)
         self.held_numbers = self._numbers(self.held_texts)
         self.matches = self._tag_matches() if recipe.positives == "tags" else None
         mulan = MuQMuLan(recipe.network, text_encoder=self.table.backbone())
         if recipe.network.freeze_text_encoder:
             mulan.text.encoder.requires_grad_(False)
         heads = self.teacher.make_heads(recipe.network.embed_dim) if self.teacher else None
-        self.towers = MulanModule(mulan, heads)
+        self.towers = MulanModule(mulan, heads, LabelScales() if self.labels else None)
         self.module: nn.Module = self.towers
         _start_weights(recipe, mulan)
         # Not a part of the module: it is not trained, and a checkpoint need not hold it again.
@@ -175,7 +192,8 @@ class MulanTask:
         plain = self.batches.read(crops)
         mels = self.batches.augmented(plain, crops, position)
         kept = plain if self.anchor is not None else None
-        return MulanBatch(mels, kept, texts, rows, queries, fits)
+        named = self._draw_labels(np.random.default_rng([seed, position, 7]))
+        return MulanBatch(mels, kept, texts, rows, queries, fits, crops.tracks, named)
 
     def loss(self, batch: MulanBatch) -> StepResult:
         """Weighted sum of the contrast and of what the teacher teaches."""
@@ -206,6 +224,10 @@ class MulanTask:
             metrics["temperature"] = self.towers.mulan.contrastive.log_temperature.detach().exp()
         if self.teacher and len(batch.queries):
             total = total + self._learn_from_teacher(audio, batch, metrics)
+        if self.labels:
+            told = self._learn_labels(audio, batch)
+            total = total + self.recipe.exact_labels.weight * told
+            metrics["labels"] = told.detach()
         return total
 
     def _anchored(self, batch: MulanBatch) -> Tensor | None:
@@ -311,6 +333,23 @@ class MulanTask:
         metrics["distill_tags"] = losses.tags.detach()
         metrics["distill_embedding"] = losses.embedding.detach()
         return losses.total(config)
+
+    def _draw_labels(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers [V] of texts that name the exact labels; none where they are not asked."""
+        if not self.labels:
+            return np.zeros(0, dtype=np.int64)
+        return self.label_numbers[self.labels.wordings(rng)]
+
+    def _learn_labels(self, audio: Tensor, batch: MulanBatch) -> Tensor:
+        assert self.labels is not None
+        assert self.towers.scales is not None
+        whole = np.flatnonzero(self.labels.known[batch.tracks])
+        if len(whole) < 2:
+            return torch.zeros((), device=audio.device)
+        names = self.embed_texts(batch.labels).float()
+        carried = torch.from_numpy(self.labels.of(batch.tracks[whole])).to(audio.device)
+        groups = torch.from_numpy(self.labels.groups).to(audio.device)
+        return exact_label_loss(self.towers.scales, audio[whole] @ names.T, carried, groups)
 
     def _held_out_pairs(self) -> tuple[Tensor, list[str]]:
         """Mels [N, M, F] of validation tracks that have a caption, and one caption of each."""
