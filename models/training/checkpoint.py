@@ -126,6 +126,12 @@ def load_module(path: Path, module: torch.nn.Module, prefix: str = "") -> dict[s
     return counters
 
 
+def has_part(path: Path, prefix: str) -> bool:
+    """Whether a checkpoint's network has anything under `prefix`."""
+    with safe_open(path, framework="pt", device="cpu") as stored:
+        return any(name.startswith(f"model.{prefix}") for name in stored.keys())  # noqa: SIM118
+
+
 def _unique(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     # safetensors refuses two names for one memory: a shared tensor is stored once per name.
     seen: set[int] = set()

@@ -33,7 +33,7 @@ from models.networks.muq_mulan import MuQMuLan
 from models.training import distributed
 from models.training.augment import FRAME_RATE_HZ
 from models.training.captions import CaptionWeights, TagMatches, WeightedTexts, texts_of
-from models.training.checkpoint import load_module
+from models.training.checkpoint import has_part, load_module
 from models.training.data import (
     CropBatches,
     DataConfig,
@@ -74,9 +74,9 @@ class MulanRecipe:
     """Everything that a contrastive run depends on.
 
     `muq_run` starts the audio tower from a pre-trained MuQ; `start_from` starts everything from
-    another mulan run, to train it on. `text_folder` holds a sentence encoder as
-    `models.text.convert_use` writes it (frozen, read as `text_reading` says); or, where
-    `network.text` is its shape, a Hugging Face encoder, which is trained too unless
+    another mulan run, to train it on, with the heads and scales of its lessons. `text_folder` holds
+    a sentence encoder as `models.text.convert_use` writes it (frozen, read as `text_reading` says);
+    or, where `network.text` is its shape, a Hugging Face encoder, which is trained too unless
     `network.freeze_text_encoder`. With `positives` "tags" every text made of tags is right for
     every track that carries them, not for its own pair alone. `anchor_weight` draws the embedding
     of an augmented crop to the one that the run of `start_from` gives the crop as it is: what was
@@ -170,7 +170,7 @@ class MulanTask:
         heads = self.teacher.make_heads(recipe.network.embed_dim) if self.teacher else None
         self.towers = MulanModule(mulan, heads, LabelScales() if self.labels else None)
         self.module: nn.Module = self.towers
-        _start_weights(recipe, mulan)
+        _start_weights(recipe, self.towers)
         # Not a part of the module: it is not trained, and a checkpoint need not hold it again.
         self.anchor = copy.deepcopy(mulan.audio).eval() if recipe.anchor_weight else None
 
@@ -449,12 +449,25 @@ def _open_teacher(recipe: MulanRecipe, data: TrainingData) -> Teacher | None:
     return Teacher(recipe.distill, data.entries, recipe.captions, folder)
 
 
-def _start_weights(recipe: MulanRecipe, network: MuQMuLan) -> None:
+def _start_weights(recipe: MulanRecipe, towers: MulanModule) -> None:
+    """Fill in what a run starts from: all that an earlier run learned, or a pre-trained MuQ."""
     if recipe.start_from:
         path = Run.open_existing(Path(recipe.start_from), STAGE).last_checkpoint
-        load_module(path, network, prefix="mulan.")
+        load_module(path, towers.mulan, prefix="mulan.")
+        _start_lessons(path, towers)
     elif recipe.muq_run:
         muq = load_muq(Path(recipe.muq_run))
         if muq.config != recipe.network.muq:
             raise ValueError(f"{recipe.muq_run} holds a MuQ of another shape than the recipe's")
-        network.audio.muq.load_state_dict(muq.state_dict())
+        towers.mulan.audio.muq.load_state_dict(muq.state_dict())
+
+
+def _start_lessons(path: Path, towers: MulanModule) -> None:
+    """Go on with the heads and scales of the lessons that the earlier run had too.
+
+    A fresh scale asks for similarities of another spread than the one that was learned, and would
+    bend the whole space to get it.
+    """
+    for name, lesson in (("heads", towers.heads), ("scales", towers.scales)):
+        if lesson is not None and has_part(path, f"{name}."):
+            load_module(path, lesson, prefix=f"{name}.")

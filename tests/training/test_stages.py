@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from models.losses import ContrastiveLoss, softmax_contrast
@@ -183,6 +184,28 @@ def test_an_anchor_keeps_what_was_learned(corpus: TinyCorpus, tmp_path: Path) ->
     assert float(task.loss(task.batch(0)).metrics["drift"]) == pytest.approx(0.0, abs=1e-5)
     with pytest.raises(ValueError, match="start_from"):
         override(first, ["anchor_weight=1"])
+
+
+def test_what_is_trained_on_keeps_the_heads_and_scales_of_its_lessons(
+    corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    taught = mulan_recipe(corpus, f"distill.labels={corpus.labels}")
+    train_mulan(taught, tmp_path / "first", "tiny", resume=False)
+    data = open_training_data(taught.data)
+    start = f"start_from={tmp_path / 'first'}"
+    learned = MulanTask(override(taught, [start]), data).towers.heads
+    fresh = MulanTask(taught, data).towers.heads
+    assert learned is not None
+    assert fresh is not None
+    stored = load_file(tmp_path / "first" / "checkpoints" / "last.safetensors")
+    for name, value in learned.state_dict().items():
+        torch.testing.assert_close(value, stored[f"model.heads.{name}"], rtol=0, atol=0)
+    assert float(learned.log_scale_clips.detach()) != float(fresh.log_scale_clips.detach())
+    # A lesson that the first run did not have begins anew.
+    train_mulan(mulan_recipe(corpus), tmp_path / "untaught", "tiny", resume=False)
+    begun = MulanTask(override(taught, [f"start_from={tmp_path / 'untaught'}"]), data).towers.heads
+    assert begun is not None
+    assert float(begun.log_scale_clips.detach()) == float(fresh.log_scale_clips.detach())
 
 
 def test_token_states_train_too(corpus: TinyCorpus, tmp_path: Path) -> None:
