@@ -45,7 +45,8 @@ def stages(corpus: TinyCorpus) -> dict[str, Stage]:
     # A tolerance of two batches, so that codes are replaced, in both processes alike.
     rvq = ["rvq.stale_tolerance=2", "optimiser.updates=6", "data.phases.0.until_update=6"]
     mulan = [f"text_folder={corpus.text}", f"distill.labels={corpus.labels}",
-             "distill.queries=16", "positives=tags", *exact_mulan]  # fmt: skip
+             "distill.queries=16", "positives=tags", "exact_labels.weight=0.5",
+             "exact_labels.groups=genre", "exact_labels.fewest_tracks=1", *exact_mulan]  # fmt: skip
     return {
         "mel_rvq": (train_mel_rvq, override(mel_rvq_tiny(), [*data, *rvq])),
         "muq": (train_muq, override(muq_tiny(), [*data, *exact_muq, "muq.conformer.layers=2"])),
