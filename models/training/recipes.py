@@ -267,12 +267,12 @@ def mulan_small() -> MulanRecipe:
             embed_dim=256,
         ),
         data=DataConfig(
-            phases=(CropPhase(1400, 3.0, 128), CropPhase(1500, 10.0, 48)),
+            phases=(CropPhase(1200, 3.0, 128), CropPhase(1300, 10.0, 48)),
             augment=AugmentConfig(gain_db=20.0, tilt_db=4.0),
             duration_power=0.85,
         ),
         optimiser=OptimiserConfig(
-            peak_lr=1e-3, updates=1500, warmup_updates=60, decay="cosine",
+            peak_lr=1e-3, updates=1300, warmup_updates=60, decay="cosine",
             betas=(0.9, 0.98), weight_decay=0.02, clip_norm=1.0,
         ),
         loop=LoopConfig(precision="bf16", log_every=5, validate_every=100, save_every=20),

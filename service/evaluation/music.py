@@ -88,16 +88,17 @@ class LabelledMusic:
 
 
 def read_recordings(
-    manifests: Sequence[Path], cache: Path, encoder: MusicTextEncoder
+    manifests: Sequence[Path], cache: Path, encoder: MusicTextEncoder, *, renders: bool = False
 ) -> list[Recording]:
-    """The recordings of the manifests, each file once; renders are left out.
+    """The recordings of the manifests, each file once; renders are left out unless wanted.
 
     What has no vectors in the cache yet is decoded and embedded: about a second a track.
     """
     found: dict[str, Recording] = {}
     for manifest in manifests:
         for entry in read_manifest(manifest):
-            if entry.source.startswith("render") or entry.sha256 in found:
+            is_render = entry.source.startswith("render")
+            if (is_render and not renders) or entry.sha256 in found:
                 continue
             path = manifest.parent / entry.path
             clips = _clips_of(entry, path, cache, encoder)
