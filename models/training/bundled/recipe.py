@@ -86,7 +86,7 @@ class StageRun:
 
 
 def bundled_small() -> BundledRecipe:
-    """The model that is shipped: stages `small`, then 220 updates of `small-robust`."""
+    """The model that is shipped: stages `small`, then 250 updates of `small-robust`."""
     return BundledRecipe(
         mel_rvq=mel_rvq_small(),
         muq=muq_small(),
