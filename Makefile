@@ -4,8 +4,6 @@ BASE := .venv
 DEV := .venv-dev
 PIP := -m pip --disable-pip-version-check install --quiet
 export PYTHONUNBUFFERED = 1
-# Tests wait for servers and browsers a quarter of their time: half as many again as there are cores.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( (n * 3 + 1) / 2 )))
 
 .PHONY: run test lint test-slow test-cluster bench bench-latency screenshots clean help
 
@@ -18,7 +16,7 @@ run: $(BASE)/.installed
 	$(BASE)/bin/muquery serve
 
 test: $(DEV)/.installed $(BASE)/.installed lint
-	$(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

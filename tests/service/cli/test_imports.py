@@ -74,9 +74,13 @@ def test_an_interrupted_add_goes_on(tmp_path: Path, sqlite_url: str) -> None:
     command = [sys.executable, "-m", "muquery", "add", str(folder), "--url"]
     # So few a minute that however slow this process is, the command cannot be done before it.
     with serving(env | {"MUQUERY_RATE_LIMITS": "on", "MUQUERY_RATE_UPLOAD_PER_MIN": "6"}) as slow:
+        # What started the tests in the background may have had them ignore Ctrl-C, and so their
+        # children; a signal that is handled here is not ignored there.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [*command, slow.url], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        signal.signal(signal.SIGINT, before)
 
         def sent() -> int:
             found = httpx.get(f"{slow.api}/imports").json()["items"]
