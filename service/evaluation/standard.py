@@ -203,8 +203,7 @@ def vocabulary_text(content: dict[str, Any], labels: LabelSet) -> str:
     lines = ["{", f'  "description": {_json(content["description"])},', '  "groups": [']
     for number, group in enumerate(labels.groups):
         lines.append("    {")
-        given = [("name", group.name), ("choice", group.choice)]
-        fields: list[tuple[str, Any]] = [*given]
+        fields: list[tuple[str, Any]] = [("name", group.name), ("choice", group.choice)]
         if group.templates:
             fields.append(("templates", list(group.templates)))
         if group.threshold is not None:
