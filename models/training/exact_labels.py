@@ -10,8 +10,10 @@ do not, and for each clip its own labels above the others of the same group.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -70,10 +72,7 @@ class ExactLabels:
             else set()
             for entry, whole in zip(entries, known, strict=True)
         ]
-        counts: dict[tuple[str, str], int] = {}
-        for labels in carried:
-            for label in labels:
-                counts[label] = counts.get(label, 0) + 1
+        counts = Counter(chain.from_iterable(carried))
         asked = sorted(label for label, count in counts.items() if count >= config.fewest_tracks)
         if not asked:
             raise ValueError(f"no label is carried by {config.fewest_tracks} tracks")

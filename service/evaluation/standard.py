@@ -35,9 +35,9 @@ from service.evaluation.label_evidence import (
 )
 from service.evaluation.music import Recording, label_recordings, read_recordings
 from service.evaluation.ranks import roc_auc, table
-from service.tagging.scoring import THRESHOLD, LabelScorer, PlacedLabel, label_vectors
+from service.tagging.scoring import THRESHOLD, LabelScorer, label_vectors
 from service.tagging.store import STANDARD_FILE
-from service.tagging.vocabulary import Label, LabelSet, label_set_from_json
+from service.tagging.vocabulary import Label, LabelSet, label_set_from_json, label_set_to_json
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -79,6 +79,18 @@ class Evidence:
         if self.is_agreement:
             return f"agreement with another tagger {value}"
         return f"ROC-AUC {value} on {int(self.true.sum())} of {len(self.true)} {self.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """Tracks [T] with the scores of all labels, and their probabilities to be given [T, L]."""
+
+    tracks: Sequence[Recording]
+    scores: Floats
+    probabilities: Floats
+
+    def evidence(self, name: str, column: int, true: Bools) -> Evidence:
+        return Evidence(name, self.scores[:, column], self.probabilities[:, column], true)
 
 
 @dataclass(frozen=True)
@@ -138,25 +150,26 @@ def gather(labels: LabelSet, music: Music, encoder: MusicTextEncoder) -> dict[st
     """Measure every label that has a yardstick. ValueError where the bundle is not calibrated."""
     prompts = labels.prompts(encoder.tag_templates)
     vectors = encoder.embed_text([text for texts in prompts for text in texts])
-    scorer = LabelScorer(labels, label_vectors(vectors, [len(texts) for texts in prompts]), encoder)
+    scorer = LabelScorer(labels, label_vectors(prompts, vectors), encoder)
+    sets = (music.genres, music.instruments, music.renders, music.songs, music.heard)
+    genres, instruments, renders, songs, heard = [_score(scorer, tracks) for tracks in sets]
     found: dict[str, list[Evidence]] = {}
-    for placed in scorer.placed:
-        name = placed.label.label
+    for column, name in enumerate(placed.label.label for placed in scorer.placed):
         yardsticks = [
-            ("recordings", music.genres, means_genre(name) if name in GENRES else None),
-            ("recordings", music.instruments, means_played(name) if name in PLAYED else None),
-            ("renders", music.renders, means_genre(name) if name in GENRES else None),
-            ("renders", music.renders, means_rendered(name) if name in RENDERED else None),
-            ("songs and guitars", music.songs, means_played(name) if name in PLAYED else None),
+            ("recordings", genres, means_genre(name) if name in GENRES else None),
+            ("recordings", instruments, means_played(name) if name in PLAYED else None),
+            ("renders", renders, means_genre(name) if name in GENRES else None),
+            ("renders", renders, means_rendered(name) if name in RENDERED else None),
+            ("songs and guitars", songs, means_played(name) if name in PLAYED else None),
         ]
         evidence = [
-            _evidence(title, scorer, placed, tracks, np.array([means(t.entry) for t in tracks]))
+            tracks.evidence(title, column, np.array([means(t.entry) for t in tracks.tracks]))
             for title, tracks, means in yardsticks
-            if means is not None and len(tracks) > 0
+            if means is not None and tracks.tracks
         ]
-        if name in HEARD and len(music.heard) > 0:
+        if name in HEARD and heard.tracks:
             true = _most_fitting(music, HEARD[name])
-            evidence.append(_evidence("another tagger", scorer, placed, music.heard, true))
+            evidence.append(heard.evidence("another tagger", column, true))
         # Where all tracks have it, or hardly one, there is nothing to tell apart.
         kept = [
             each for each in evidence if _FEWEST_OF_A_YARDSTICK <= each.true.sum() < len(each.true)
@@ -200,24 +213,13 @@ def read_music(
 
 def vocabulary_text(content: dict[str, Any], labels: LabelSet) -> str:
     """The vocabulary's file: a label a line, so that a change of marks reads as one."""
-    lines = ["{", f'  "description": {_json(content["description"])},', '  "groups": [']
-    for number, group in enumerate(labels.groups):
-        lines.append("    {")
-        fields: list[tuple[str, Any]] = [("name", group.name), ("choice", group.choice)]
-        if group.templates:
-            fields.append(("templates", list(group.templates)))
-        if group.threshold is not None:
-            fields.append(("threshold", group.threshold))
-        lines += [f'      "{name}": {_json(value)},' for name, value in fields]
-        rows = [f"        {_json(_fields(label))}" for label in group.labels]
-        lines += ['      "labels": [', ",\n".join(rows), "      ]"]
-        lines.append("    }" if number == len(labels.groups) - 1 else "    },")
-    return "\n".join([*lines, "  ]", "}"]) + "\n"
-
-
-def _fields(label: Label) -> dict[str, Any]:
-    values = dataclasses.asdict(label)
-    return {name: value for name, value in values.items() if value not in ((), None, False)}
+    groups = []
+    for group in label_set_to_json(labels)["groups"]:
+        rows = ",\n".join(f"        {_json(label)}" for label in group.pop("labels"))
+        fields = [f"      {_json(name)}: {_json(value)}," for name, value in group.items()]
+        groups.append("\n".join(["    {", *fields, '      "labels": [', rows, "      ]", "    }"]))
+    head = f'  "description": {_json(content["description"])},'
+    return "\n".join(["{", head, '  "groups": [', ",\n".join(groups), "  ]", "}"]) + "\n"
 
 
 def _json(value: Any) -> str:
@@ -231,19 +233,22 @@ def _marked(label: Label, verdict: Verdict | None) -> Label:
     return dataclasses.replace(label, threshold=threshold, weak=verdict.weak, note=verdict.note)
 
 
-def _evidence(
-    name: str, scorer: LabelScorer, placed: PlacedLabel, tracks: Sequence[Recording], true: Bools
-) -> Evidence:
+def _score(scorer: LabelScorer, tracks: Sequence[Recording]) -> _Scored:
+    if not tracks:
+        nothing = np.zeros((0, len(scorer.placed)))
+        return _Scored(tracks, nothing, nothing)
     scores = scorer.score(np.stack([track.clips.mean(axis=0) for track in tracks]))
     if scores.probabilities is None or scores.relevances is None:
         raise ValueError("only a calibrated bundle has probabilities to set thresholds for")
-    probabilities = scores.probabilities[:, placed.column].copy()
-    if placed.group.choice == "single":
-        # Of such a group a track gets one label: the thresholds of the others do not matter to it.
-        columns = [p.column for p in scorer.placed if p.group == placed.group]
-        best = scores.relevances[:, columns].max(axis=1)
-        probabilities[scores.relevances[:, placed.column] < best] = 0.0
-    return Evidence(name, scores.scores[:, placed.column], probabilities, true)
+    probabilities = scores.probabilities.copy()
+    for group in scorer.labels.groups:
+        if group.choice == "single":
+            # Of such a group a track gets one label: thresholds of the others do not matter to it.
+            columns = [placed.column for placed in scorer.placed if placed.group == group]
+            relevances = scores.relevances[:, columns]
+            is_best = relevances == relevances.max(axis=1, keepdims=True)
+            probabilities[:, columns] *= is_best
+    return _Scored(tracks, scores.scores, probabilities)
 
 
 def _most_fitting(music: Music, tags: Iterable[str]) -> Bools:

@@ -148,8 +148,7 @@ class LabelScorer:
         return best
 
 
-def label_vectors(prompt_vectors: Vectors, counts: Sequence[int]) -> Vectors:
-    """Vectors [all prompts, E] -> [L, E]: the mean over each label's prompts at unit length."""
-    ends = np.cumsum(counts)
-    parts = np.split(prompt_vectors, ends[:-1])
-    return np.stack([unit(part.mean(axis=0)) for part in parts])
+def label_vectors(prompts: Sequence[Sequence[str]], vectors: Vectors) -> Vectors:
+    """Vectors of all prompts in order -> [L, E]: the mean over each label's at unit length."""
+    ends = np.cumsum([len(wordings) for wordings in prompts])
+    return np.stack([unit(part.mean(axis=0)) for part in np.split(vectors, ends[:-1])])

@@ -82,7 +82,7 @@ class TaggingService:
         check_label_set(labels, encoder.tag_templates)
         prompts = labels.prompts(encoder.tag_templates)
         vectors = await self._embed([prompt for some in prompts for prompt in some])
-        return LabelScorer(labels, label_vectors(vectors, [len(some) for some in prompts]), encoder)
+        return LabelScorer(labels, label_vectors(prompts, vectors), encoder)
 
     def _look_up(
         self, track_id: str, model_id: str, start_s: float | None, end_s: float | None

@@ -148,7 +148,7 @@ class TrackTagger:
         prompts = vocabulary.labels.prompts(encoder.tag_templates)
         log.info("embedding the %d labels of vocabulary %s", len(wanted), vocabulary.name)
         found = self._embed(encoder, [prompt for some in prompts for prompt in some])
-        return label_vectors(found, [len(some) for some in prompts])
+        return label_vectors(prompts, found)
 
     def _embed(self, encoder: MusicTextEncoder, texts: Sequence[str]) -> Vectors:
         """[all prompts, E], behind everything that people wait for."""

@@ -133,6 +133,6 @@ def test_the_digest_changes_with_whatever_decides_the_tags() -> None:
 
 
 def test_a_labels_vector_is_the_mean_of_its_prompts() -> None:
-    prompts = np.asarray([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
-    found = label_vectors(prompts, [2, 1])
+    vectors = np.asarray([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
+    found = label_vectors([["low", "deep"], ["high"]], vectors)
     assert found == pytest.approx(np.asarray([[0.5**0.5, 0.5**0.5], [0, 1]]), abs=1e-6)
