@@ -118,13 +118,16 @@ def severe_messages(browser: Chrome) -> list[str]:
     return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
+def show_in(browser: Chrome, scheme: str) -> None:
+    """The page as who prefers this colour scheme sees it."""
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+
+
 @contextmanager
 def looking(browser: Chrome, scheme: str, width: int, height: int = 900) -> Iterator[None]:
     """The page as seen with a colour scheme, on a screen of some width."""
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-    )
+    show_in(browser, scheme)
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
