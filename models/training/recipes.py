@@ -281,24 +281,26 @@ def mulan_small() -> MulanRecipe:
 
 
 def mulan_small_robust() -> MulanRecipe:
-    """The bundled model's last 250 updates: music whose top is cut off, with noise, in other tones.
+    """The bundled model's last 800 updates: music as files have it, cut at the top, full of holes.
 
-    A codec at 64 kbit/s empties the highest mel bins; a network that has never seen that takes such
-    a file for other music (cosine .79 to the original).
+    A codec at 64 kbit/s empties the highest mel bins and, above 4 kHz, what its neighbours mask; a
+    network that has never seen that takes such a file for other music (cosine .79 to the original).
+    As many updates as half of those before, and changes on a part of the crops only, so that
+    nothing else is lost by it: 250 updates with more of them cost a fifth of the captions found.
     """
     small = mulan_small()
     return dataclasses.replace(
         small,
         data=dataclasses.replace(
             small.data,
-            phases=(CropPhase(250, 3.0, 128),),
+            phases=(CropPhase(740, 3.0, 128), CropPhase(800, 10.0, 48)),
             augment=AugmentConfig(
-                gain_db=20.0, tilt_db=4.0, eq_db=4.0, noise_chance=0.25, noise_snr_db=15.0,
-                low_pass_chance=0.35, low_pass_hz=7000.0,
+                gain_db=20.0, tilt_db=4.0, eq_db=2.0, noise_chance=0.15, noise_snr_db=15.0,
+                low_pass_chance=0.2, low_pass_hz=8000.0, holes_chance=0.3,
             ),
         ),
         optimiser=dataclasses.replace(
-            small.optimiser, peak_lr=3e-4, updates=250, warmup_updates=20, decay="linear"
+            small.optimiser, peak_lr=7e-4, updates=800, warmup_updates=30
         ),
         muq_run="",
         start_from="runs/mulan-small",

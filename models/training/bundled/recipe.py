@@ -68,7 +68,7 @@ class BundledRecipe:
     licence: str
     build_corpus: bool = True
     render_scale: float = 1.0
-    teacher_windows: int = 4
+    teacher_windows: int = 24
     fetch_evaluation: bool = True
     open_test: bool = True
     calibrate: bool = True
@@ -86,7 +86,7 @@ class StageRun:
 
 
 def bundled_small() -> BundledRecipe:
-    """The model that is shipped: stages `small`, then 250 updates of `small-robust`."""
+    """The model that is shipped: stages `small`, then 800 updates of `small-robust`."""
     return BundledRecipe(
         mel_rvq=mel_rvq_small(),
         muq=muq_small(),
