@@ -3,9 +3,9 @@
 Legend: T tracks, L labels.
 
 For every label: how well its score orders the tracks of each yardstick, a threshold at which half
-of the tracks that it is given to are right (the usual one if that finds a fifth of those that it
-is true for, else the lowest), and whether it is weak. With `--write` all three go into
-`standard.json`; wordings and groups stay as they are. For when the bundled model changes.
+of the tracks that it is given to are right, and three at least (the usual one if that finds a fifth
+of those that it is true for, else the lowest), and whether it is weak. With `--write` all three go
+into `standard.json`; wordings and groups stay as they are. For when the bundled model changes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 LEAST_ROC_AUC = 0.75
 LEAST_RIGHT = 0.5
 LEAST_FOUND = 0.2
-# Fewer tracks than this say nothing about a label; one track says nothing about a yardstick.
+# Fewer tracks than this, true or rightly given, say nothing about a label; one says nothing about
+# a yardstick.
 _FEWEST = 3
 _FEWEST_OF_A_YARDSTICK = 2
 _AGREEING_SHARE = 0.2
@@ -138,7 +139,7 @@ def judge(label: str, evidence: Sequence[Evidence]) -> Verdict:
     for threshold in THRESHOLDS:
         counts = [each.given(threshold) for each in truth]
         given, right = (sum(column) for column in zip(*counts, strict=True))
-        if given and right >= LEAST_RIGHT * given:
+        if right >= max(_FEWEST, LEAST_RIGHT * given):
             fit.append(Verdict(threshold, note, given, right))
     if not fit:
         return Verdict(None, f"{note}; of those that it is most likely for few are right", 0, 0)

@@ -137,3 +137,9 @@ def test_the_file_is_written_as_it_is_read() -> None:
     assert vocabulary_text(content, labels) == text
     names = {label.label for group in labels.groups for label in group.labels}
     assert {*GENRES, *RENDERED, *PLAYED, *HEARD, *REMARKS} <= names
+
+
+def test_two_rightly_given_tracks_are_too_few() -> None:
+    verdict = judge("metal", [evidence(in_order(), [0.42, 0.41] + [0.0] * 18)])
+    assert verdict.weak
+    assert judge("metal", [evidence(in_order(), [0.42, 0.41, 0.4] + [0.0] * 17)]).right == 3
