@@ -21,7 +21,7 @@ from torch.nn import functional
 from models.training.decode import DecodeError
 from models.training.manifest import ManifestEntry, write_manifest
 from models.training.teacher.label import label_manifest
-from models.training.teacher.label_store import read_labels
+from models.training.teacher.label_store import not_heard, read_labels
 from models.training.teacher.mel import log_mel, mel_filters
 from models.training.teacher.musicnn import FrontBlock, Musicnn, musicnn_from_tf
 from models.training.teacher.search import (
@@ -274,6 +274,25 @@ def test_labelling_resumes_and_reports_what_cannot_be_decoded(tmp_path: Path) ->
     assert {track: rows.tolist() for track, rows in labels.rows_of().items()} == {
         "short": [0],
         "long": [1, 2],
+    }
+
+
+def test_a_track_of_which_more_is_to_be_heard_is_labelled_anew(tmp_path: Path) -> None:
+    teacher = TeacherTags([_random_network(0), _random_network(1)])
+    _write_wav(tmp_path / "short.wav", _tone(12.0, 220.0))
+    _write_wav(tmp_path / "long.wav", _tone(24.0, 330.0))
+    manifest, out = tmp_path / "manifest.jsonl", tmp_path / "labels.npz"
+    entries = [_entry("long", 24.0), _entry("short", 12.0)]
+    write_manifest(manifest, entries)
+    lines: list[str] = []
+    label_manifest(teacher, manifest, out, windows=1, report=lines.append)
+    assert not not_heard(entries, read_labels(out), 1)
+    assert [entry.id for entry in not_heard(entries, read_labels(out), 2)] == ["long"]
+    label_manifest(teacher, manifest, out, windows=2, report=lines.append)
+    assert lines.count("1 of 2 tracks to label") == 1
+    assert {track: len(rows) for track, rows in read_labels(out).rows_of().items()} == {
+        "short": 1,
+        "long": 2,
     }
 
 

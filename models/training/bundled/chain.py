@@ -72,7 +72,7 @@ def _material_steps(recipe: BundledRecipe, folders: Folders, processes: int) -> 
         name="teacher",
         what=f"let the teacher hear up to {recipe.teacher_windows} windows of each track",
         folder=folders.teacher.parent,
-        is_done=lambda: material.teacher_has_heard_all(folders),
+        is_done=lambda: material.teacher_has_heard_all(folders, recipe.teacher_windows),
         run=lambda say: material.let_the_teacher_hear(folders, recipe.teacher_windows, say),
     )
     mels = Step(

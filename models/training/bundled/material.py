@@ -10,7 +10,7 @@ from models.training.countdown import Say
 from models.training.manifest import read_manifest
 from models.training.mel_cache import build_mel_cache, list_cached
 from models.training.run import RunError
-from models.training.teacher.label_store import read_labels
+from models.training.teacher.label_store import not_heard, read_labels
 
 
 def corpus_is_built(recipe: BundledRecipe, folders: Folders) -> bool:
@@ -53,12 +53,11 @@ def make_the_text_encoder(recipe: BundledRecipe, folders: Folders) -> None:
     making.rename(folders.text)
 
 
-def teacher_has_heard_all(folders: Folders) -> bool:
-    """Whether every track of the manifest has the teacher's labels."""
+def teacher_has_heard_all(folders: Folders, windows: int) -> bool:
+    """Whether every track of the manifest has the teacher's labels, of as many windows."""
     if not folders.manifest.exists() or not folders.teacher.exists():
         return False
-    heard = set(read_labels(folders.teacher).track_ids.tolist())
-    return all(entry.id in heard for entry in read_manifest(folders.manifest))
+    return not not_heard(read_manifest(folders.manifest), read_labels(folders.teacher), windows)
 
 
 def let_the_teacher_hear(folders: Folders, windows: int, say: Say) -> None:

@@ -1,6 +1,6 @@
 """Label every track of a manifest with the teacher.
 
-    python -m models.training.teacher.label MANIFEST OUT [--windows 4] [--wheels FOLDER]
+    python -m models.training.teacher.label MANIFEST OUT [--windows 24] [--wheels FOLDER]
 
 Resumable: tracks that OUT holds already are skipped. A track that cannot be decoded is reported
 and left out.
@@ -21,7 +21,9 @@ from models.training.manifest import ManifestEntry, read_manifest
 from models.training.teacher.label_store import (
     TeacherLabels,
     join_labels,
+    not_heard,
     read_labels,
+    without_tracks,
     write_labels,
 )
 from models.training.teacher.mel import SAMPLE_RATE_HZ
@@ -39,11 +41,14 @@ def label_manifest(
     windows: int,
     report: Callable[[str], None] = print,
 ) -> list[str]:
-    """Label what is not labelled yet; gives the ids of tracks that could not be decoded."""
+    """Label what is not labelled yet; gives the ids of tracks that could not be decoded.
+
+    A track of which fewer windows are labelled than wanted is labelled anew.
+    """
     entries = read_manifest(manifest)
-    parts = [read_labels(out)] if out.exists() else []
-    known = set(parts[0].track_ids.tolist()) if parts else set()
-    todo = [entry for entry in entries if entry.id not in known]
+    known = read_labels(out) if out.exists() else None
+    todo = not_heard(entries, known, windows)
+    parts = [without_tracks(known, [entry.id for entry in todo])] if known else []
     report(f"{len(todo)} of {len(entries)} tracks to label")
     failed: list[str] = []
     started = time.monotonic()
@@ -88,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Label the tracks of a manifest.")
     parser.add_argument("manifest", type=Path)
     parser.add_argument("out", type=Path, help="label file (.npz)")
-    parser.add_argument("--windows", type=int, default=4, help="most 10 s windows a track")
+    parser.add_argument("--windows", type=int, default=24, help="most 10 s windows a track")
     parser.add_argument("--wheels", type=Path, default=Path("wheels"), help="download folder")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)

@@ -6,13 +6,17 @@ Legend: R windows (rows), K tags, D embedding width.
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.training.manifest import ManifestEntry
 from models.training.teacher.vocabulary import TEACHER_TAGS
+from models.training.teacher.windows import count_windows
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,26 @@ def write_labels(path: Path, labels: TeacherLabels) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
+
+
+def not_heard(
+    entries: Sequence[ManifestEntry], labels: TeacherLabels | None, windows: int
+) -> list[ManifestEntry]:
+    """Those of which fewer windows are labelled than up to `windows` of each track are."""
+    heard = Counter(labels.track_ids.tolist() if labels else ())
+    return [e for e in entries if heard[e.id] < count_windows(e.duration_s, windows)]
+
+
+def without_tracks(labels: TeacherLabels, track_ids: Iterable[str]) -> TeacherLabels:
+    """The rows of all other tracks."""
+    kept = ~np.isin(labels.track_ids, list(track_ids))
+    return TeacherLabels(
+        track_ids=labels.track_ids[kept],
+        starts_s=labels.starts_s[kept],
+        durations_s=labels.durations_s[kept],
+        logits=labels.logits[kept],
+        embeddings=labels.embeddings[kept],
+    )
 
 
 def join_labels(parts: list[TeacherLabels]) -> TeacherLabels:

@@ -22,9 +22,14 @@ WINDOW_S = 10.0
 _WHOLE_BELOW_S = 60.0
 
 
+def count_windows(duration_s: float, most: int) -> int:
+    """How many windows of a track are heard: one at least, up to `most`."""
+    return max(1, min(most, int(duration_s // WINDOW_S)))
+
+
 def window_starts_s(duration_s: float, most: int) -> list[float]:
     """Starts of up to `most` windows, one for each 10 s there are, spread evenly over a track."""
-    count = max(1, min(most, int(duration_s // WINDOW_S)))
+    count = count_windows(duration_s, most)
     share_s = duration_s / count
     return [max(0.0, (i + 0.5) * share_s - WINDOW_S / 2) for i in range(count)]
 
