@@ -24,6 +24,9 @@ class Interval:
     high: float
     chance: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 @dataclass(frozen=True)
 class RetrievalScores:

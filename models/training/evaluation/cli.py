@@ -57,7 +57,7 @@ def evaluate_bundled_command(
     import models
     from models.training.evaluation.bundled import evaluate_bundled
     from models.training.evaluation.demo import read_demo_library
-    from models.training.evaluation.report import interval, write_report
+    from models.training.evaluation.report import write_report
 
     encoder = models.load_bundle(model, threads=threads)
     found = evaluate_bundled(
@@ -65,14 +65,13 @@ def evaluate_bundled_command(
     )
     path = write_report(found, out)
     for table in found.tags:
-        line = interval(table.measures["roc_auc"].bundle)
-        typer.echo(f"{table.set:22s} {table.kind:18s} ROC-AUC  {line}")
+        measured = table.measures["roc_auc"].bundle
+        typer.echo(f"{table.set:22s} {table.kind:18s} ROC-AUC   {measured}")
     for queries in found.queries:
         for name in ("recall_5", "recall_10"):
             value = queries.measures[name].bundle
             typer.echo(
-                f"{queries.set:22s} {queries.kind:18s} {name:9s}{interval(value)} "
-                f"chance {value.chance:.3f}"
+                f"{queries.set:22s} {queries.kind:18s} {name:10s}{value} chance {value.chance:.3f}"
             )
     for line in found.missing:
         typer.echo(f"not measured for want of {line}", err=True)
@@ -113,10 +112,7 @@ def evaluate_run_command(
     ]
     write_report(evaluations, folder)
     for name, interval in headline_figures(evaluations):
-        typer.echo(
-            f"{name:48s} {interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-            f"  chance {interval.chance:.3f}"
-        )
+        typer.echo(f"{name:48s} {interval}  chance {interval.chance:.3f}")
     typer.echo(f"written to {folder}")
 
 
@@ -160,5 +156,5 @@ def evaluate_probe_command(
     except (ProbeError, ParentError, BundleNotFoundError) as error:
         raise typer.BadParameter(str(error)) from error
     for name, i in result.figures.items():
-        typer.echo(f"{name:18s} {i.value:.3f} [{i.low:.3f}, {i.high:.3f}] chance {i.chance:.3f}")
+        typer.echo(f"{name:18s} {i} chance {i.chance:.3f}")
     typer.echo(f"written to {out}")

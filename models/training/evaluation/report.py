@@ -12,7 +12,6 @@ from models.training.evaluation.compare import Comparison
 from models.training.evaluation.figures import draw_figures
 from models.training.evaluation.judging import TagTable
 from models.training.evaluation.ranking import QueryTable
-from models.training.metrics import Interval
 
 MEASURES = {
     "roc_auc": "ROC-AUC",
@@ -73,16 +72,11 @@ def page(report: BundleReport) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def interval(value: Interval) -> str:
-    """A figure with its interval."""
-    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-
-
 def measure_row(of: str, kind: str, name: str, found: Comparison) -> str:
     """One line of the big table."""
-    cells = [of, kind, MEASURES.get(name, name), interval(found.bundle)]
-    cells.append(interval(found.teacher) if found.teacher else "–")
-    cells.append(interval(found.difference) if found.difference else "–")
+    cells = [of, kind, MEASURES.get(name, name), str(found.bundle)]
+    cells.append(str(found.teacher) if found.teacher else "–")
+    cells.append(str(found.difference) if found.difference else "–")
     cells.append(f"{found.bundle.chance:.3f}")
     return "| " + " | ".join(cells) + " |"
 
@@ -127,8 +121,8 @@ def _languages(report: BundleReport) -> str:
     for name, tables in report.languages.items():
         for language, table in tables.items():
             found = table.measures["roc_auc"]
-            other = interval(found.teacher) if found.teacher else "–"
-            own = interval(found.bundle)
+            other = str(found.teacher) if found.teacher else "–"
+            own = str(found.bundle)
             lines.append(f"| {language} | {name} | {len(table.labels)} | {own} | {other} |")
     return "\n".join(lines)
 
@@ -136,8 +130,7 @@ def _languages(report: BundleReport) -> str:
 def _robustness(report: BundleReport) -> Iterable[str]:
     lines = ["| change | clips | mean | tenth percentile | lowest |", "| --- " * 5 + "|"]
     lines += [
-        f"| {r.change} | {r.clips} | {interval(r.cosine)} | {r.tenth_percentile:.3f} "
-        f"| {r.lowest:.3f} |"
+        f"| {r.change} | {r.clips} | {r.cosine} | {r.tenth_percentile:.3f} | {r.lowest:.3f} |"
         for r in report.robustness
     ]
     yield "\n".join(lines)

@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 
 import models
 from models.interface import MusicTextEncoder, Vectors
-from models.training.captions import CaptionWeights
 from models.training.evaluation.free_text import read_free_text
 from models.training.manifest import ManifestEntry, read_manifest
 from models.training.metrics import Interval, bootstrap
-from models.training.queries import query_texts
+from models.training.queries import vocabulary
 from models.training.teacher.search import spoken_tags
 from models.training.teacher.vocabulary import TEACHER_TAGS
 
@@ -118,7 +117,7 @@ def list_training_texts(entries: Sequence[ManifestEntry]) -> list[str]:
     """Every text that training may have used: captions, the teacher's tags, the vocabulary."""
     captions = [caption.text for entry in entries for caption in entry.captions]
     tags = [value for entry in entries for values in entry.tags.values() for value in values]
-    return [*captions, *tags, *query_texts(entries, spoken_tags(TEACHER_TAGS), CaptionWeights())]
+    return [*captions, *tags, *spoken_tags(TEACHER_TAGS), *vocabulary()]
 
 
 def unheard_labels(report: Mapping[str, Any], heard: set[str]) -> list[tuple[str, str, float]]:
@@ -158,14 +157,6 @@ def _mean_of(values: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], float
     return lambda items: float(values[items].mean())
 
 
-def _row(kept: Kept) -> str:
-    cells = (
-        f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
-        for found in (kept.cosine, kept.first_clips)
-    )
-    return f"| {' | '.join([kept.change, *cells])} |"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.training.evaluation.wording")
     parser.add_argument("--model", default=None, help="a bundle's name or folder")
@@ -177,7 +168,8 @@ def main() -> None:
     apart, highest = measure_apart(encoder, sentences)
     print(f"{encoder.name} ({encoder.model_id}), {len(sentences)} sentences\n")
     print("| changed | cosine | first ten clips kept |\n| --- | --- | --- |")
-    print("\n".join(_row(kept) for kept in [*measure_wording(encoder, sentences), apart]))
+    for kept in [*measure_wording(encoder, sentences), apart]:
+        print(f"| {kept.change} | {kept.cosine} | {kept.first_clips} |")
     print(f"\nThe nearest two different sentences: cosine {highest:.3f}.")
     if options.manifest and options.report:
         heard = words_of(list_training_texts(read_manifest(options.manifest)))

@@ -2,8 +2,8 @@
 
     python -m models.training.teacher.label MANIFEST OUT [--windows 24] [--wheels FOLDER]
 
-Resumable: tracks that OUT holds already are skipped. A track that cannot be decoded is reported
-and left out.
+Resumable: tracks of which OUT holds that many windows already are skipped. A track that cannot be
+decoded is reported and left out.
 """
 
 from __future__ import annotations
