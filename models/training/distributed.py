@@ -6,8 +6,11 @@ batch, E embedding width.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +25,51 @@ def start_from_environment() -> None:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+def run_in_processes(work: Callable[[], None], processes: int) -> None:
+    """Do the same work in so many processes of this machine, of which this one is the first.
+
+    They talk through gloo. Should this one be killed, the others fail at the next exchange, and the
+    other way round; RuntimeError where another one failed. `work` must be picklable.
+    """
+    if processes == 1:
+        work()
+        return
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Path(folder) / "meeting"
+        others = [
+            context.Process(target=_join_and, args=(work, meeting, number, processes), daemon=True)
+            for number in range(1, processes)
+        ]
+        for other in others:
+            other.start()
+        try:
+            _join_and(work, meeting, 0, processes)
+        except BaseException:
+            for other in others:
+                other.kill()
+            raise
+        finally:
+            for other in others:
+                other.join()
+        if any(other.exitcode for other in others):
+            raise RuntimeError("one of the other processes failed; it says why above")
+
+
+def _join_and(work: Callable[[], None], meeting: Path, number: int, processes: int) -> None:
+    threads = torch.get_num_threads()
+    # Each with its share of the cores: threads that wait for a core make the others wait for them.
+    torch.set_num_threads(max((os.cpu_count() or 1) // processes, 1))
+    dist.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=number, world_size=processes
+    )
+    try:
+        work()
+    finally:
+        dist.destroy_process_group()
+        torch.set_num_threads(threads)
 
 
 def rank() -> int:

@@ -4,50 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from models.training.captions import CaptionWeights, texts_of
 from models.training.manifest import ManifestEntry
+from models.training.misspelling import mistype_one
+from models.training.teacher.glossary import the_glossary
 
-_GENRES = """
-acoustic folk, acid jazz, afrobeat, alternative rock, ambient, ambient drone, baroque, big band,
-black metal, bluegrass, blues, bossa nova, breakbeat, celtic folk, chamber music, chillout,
-chiptune, choral music, classical, country, dance, dark ambient, death metal, disco, doom metal,
-downtempo, drum and bass, dub, dubstep, easy listening, electro, electronic, electronica,
-ethnic music, experimental, film score, flamenco, folk, folk rock, funk, fusion, garage rock,
-gospel, grunge, hard rock, heavy metal, hip hop, house, industrial, indie rock, instrumental rock,
-jazz, jungle, latin, lo-fi beats, lounge, march, medieval music, metal, minimal techno, musical,
-new age, noise, oldies, opera, orchestral, polka, pop, post rock, power metal, progressive rock,
-psychedelic, psytrance, punk, ragtime, rap, reggae, reggaeton, renaissance, rhythm and blues, rock,
-rock and roll, salsa, samba, ska, smooth jazz, soft rock, soul, soundtrack, surf rock, swing,
-symphonic metal, symphony, synthwave, tango, techno, thrash metal, trance, trap, trip hop,
-video game music, waltz, world music
-"""
-_INSTRUMENTS = """
-accordion, acoustic guitar, bagpipes, banjo, bass guitar, bassoon, bells, brass section, cello,
-choir, church organ, clarinet, didgeridoo, distorted electric guitar, double bass, drum machine,
-drums, electric guitar, electric piano, fiddle, flute, french horn, glockenspiel, gong,
-hammond organ, hand percussion, harmonica, harp, harpsichord, horns, keyboard, koto, lute,
-mandolin, marimba, music box, oboe, organ, panpipes, percussion, piano, pizzicato strings,
-recorder, saxophone, sitar, slap bass, steel drums, string quartet, strings, synth bass, synth lead,
-synth pad, synthesizer, tabla, taiko drums, timpani, trombone, trumpet, tuba, ukulele, vibraphone,
-viola, violin, vocoder, whistle, xylophone
-"""
-_SOUNDS = """
-a man singing, a woman singing, acapella vocals, a choir singing, rapping, screaming vocals,
-growling vocals, spoken word, whispering, no vocals, instrumental, solo performance, a cappella,
-heavy guitar riffs, clean guitar, fast drums, double bass drumming, hand claps, four on the floor,
-breakbeats, deep bass, distorted bass, arpeggiated synths, eight bit sounds, noise and glitches,
-a long drone, bird song and nature sounds, a live recording with applause, an orchestra playing,
-a full band, a simple melody, a repeating loop, a guitar solo, a piano solo, a drum solo
-"""
-_MOODS = """
-aggressive, angry, beautiful, bright, calm, catchy, cheerful, cinematic, cold, dark, dramatic,
-dreamy, eerie, emotional, energetic, epic, ethereal, exciting, fast, funny, gentle, gloomy, groovy,
-happy, heavy, heroic, hypnotic, intense, light, loud, lively, majestic, meditative, melancholic,
-mellow, minimal, mysterious, nostalgic, party, peaceful, playful, powerful, quiet, relaxing,
-romantic, sad, scary, sensual, serious, sleepy, slow, soft, solemn, spacey, tense, triumphant,
-uplifting, upbeat, warm, weird, wild
-"""
+# How a phrase of each section of the glossary is asked for.
+_FORMS = {
+    "genre": ("{}", "a {} track", "something like {}"),
+    "instrument": ("{}", "music with {}", "{} playing"),
+    "voice": ("{}", "music with {}"),
+    "sound": ("{}", "{} music"),
+    "mood": ("{}", "{} music", "a {} piece"),
+}
+# How phrases of several sections are asked for together.
+_MIXTURES = (
+    "{mood} {genre}", "{genre} with {instrument}", "{mood} {instrument}", "{sound}, {mood} {genre}",
+    "{instrument} and {instrument}", "{mood} {genre} with {instrument}",
+    "{instrument} over {sound}",
+    "{genre} with {voice}", "{mood} music with {instrument} and {voice}", "{sound} {instrument}",
+    "{genre}, {mood}, {instrument}", "{mood} and {mood}", "{voice} over {mood} {instrument}",
+)  # fmt: skip
 _LANGUAGES = """
 musique classique, piano calme, guitare acoustique, chanson française, musique électronique,
 heavy metal agressif, klassische Musik, elektronische Tanzmusik, langsames Klavier, laute Gitarren,
@@ -57,37 +38,67 @@ canción triste, rock rápido, musica orchestrale, pianoforte lento, música de 
 クラシック音楽, 静かなピアノ, 激しいロック, 電子音楽, 女性ボーカル, 古典音乐, 安静的钢琴, 摇滚乐,
 电子音乐, 女声, 클래식 음악, 조용한 피아노, 록 음악
 """
+_SEED = 20261128
+_MIXED = 3000
+_MISSPELT = 0.15
 _MOST_CAPTIONS = 4000
 
 
+@dataclass(frozen=True)
+class Query:
+    """A text as it is typed, and the text that it means: the same, without typing errors."""
+
+    text: str
+    meant: str
+
+
 def vocabulary() -> list[str]:
-    """List words of genre, instrument, sound and mood, some in pairs and in sentences."""
-    genres, instruments = _words(_GENRES), _words(_INSTRUMENTS)
-    sounds, moods = _words(_SOUNDS), _words(_MOODS)
-    texts = [*genres, *instruments, *sounds, *moods, *_words(_LANGUAGES)]
-    texts += [f"{genre} music" for genre in genres]
-    texts += [f"music with {instrument}" for instrument in instruments]
-    texts += [f"{mood} music" for mood in moods]
-    # Neighbours in two lists of different length: every word in a few mixed company.
-    texts += [
-        f"{m} {g}" for m, g in itertools.islice(zip(moods * 4, genres * 3, strict=False), 200)
-    ]
-    mixed = zip(genres * 2, instruments * 3, strict=False)
-    texts += [f"{g} with {i}" for g, i in itertools.islice(mixed, 160)]
-    return texts
+    """List words of genre, instrument, voice, sound and mood, each in a few forms."""
+    glossary = the_glossary()
+    forms = (
+        form.format(phrase)
+        for phrase, section in zip(glossary.phrases, glossary.sections, strict=True)
+        for form in _FORMS[section]
+    )
+    languages = (word.strip().replace("\n", " ") for word in _LANGUAGES.split(","))
+    return list(dict.fromkeys([*forms, *languages]))
 
 
-def query_texts(
+def mixed_queries(count: int = _MIXED) -> list[str]:
+    """Put phrases of the glossary together in sentences; the same ones in every call."""
+    rng = np.random.default_rng(_SEED)
+    glossary = the_glossary()
+    words = {section: glossary.of(section) for section in _FORMS}
+
+    def drawn(section: str) -> str:
+        return words[section][int(rng.integers(len(words[section])))]
+
+    made: dict[str, None] = {}
+    for form in itertools.islice(itertools.cycle(_MIXTURES), count):
+        text = form
+        for section in words:
+            while f"{{{section}}}" in text:
+                text = text.replace(f"{{{section}}}", drawn(section), 1)
+        made[text] = None
+    return list(made)
+
+
+def list_queries(
     entries: Sequence[ManifestEntry], tags: Sequence[str], weights: CaptionWeights
-) -> list[str]:
-    """List queries without repetition: the teacher's tags, the vocabulary, training captions."""
+) -> list[Query]:
+    """List queries, no text twice: the teacher's tags, vocabulary, mixtures, training captions.
+
+    A part of them comes a second time with a typing error.
+    """
     spoken = itertools.chain.from_iterable(
         texts_of(entry, weights).texts for entry in entries if entry.split == "train"
     )
     captions = list(dict.fromkeys(spoken))
     step = max(len(captions) // _MOST_CAPTIONS, 1)
-    return list(dict.fromkeys([*tags, *vocabulary(), *captions[::step]]))
-
-
-def _words(block: str) -> list[str]:
-    return [word.strip().replace("\n", " ") for word in block.split(",") if word.strip()]
+    texts = list(dict.fromkeys([*tags, *vocabulary(), *mixed_queries(), *captions[::step]]))
+    rng = np.random.default_rng(_SEED)
+    typed = {text: text for text in texts}
+    for text in texts:
+        if rng.random() < _MISSPELT:
+            typed.setdefault(mistype_one(text, rng), text)
+    return [Query(text, meant) for text, meant in typed.items()]

@@ -21,7 +21,7 @@ from models.training.distill import (
     load_teacher,
 )
 from models.training.manifest import Caption, ManifestEntry
-from models.training.queries import query_texts, vocabulary
+from models.training.queries import list_queries, mixed_queries, vocabulary
 from tests.training.tiny_corpus import make_entry, make_labels, sound, write_wav
 
 
@@ -136,6 +136,9 @@ def test_lists_of_tags_hold_only_the_track_s_tags() -> None:
 
 def test_queries_are_tags_words_and_captions_once_each() -> None:
     entry = track((Caption("folk music", "fact"), Caption("a rare caption", "fact")), {})
-    queries = query_texts([entry], ["guitar", "techno"], CaptionWeights())
-    assert len(queries) == len(set(queries))
-    assert {"guitar", "techno", "a rare caption", *vocabulary()} == set(queries)
+    queries = list_queries([entry], ["guitar", "techno"], CaptionWeights())
+    assert len({query.text for query in queries}) == len(queries)
+    meant = {query.meant for query in queries}
+    assert {"guitar", "techno", "a rare caption", *vocabulary(), *mixed_queries()} == meant
+    misspelt = [query for query in queries if query.text != query.meant]
+    assert 0.05 < len(misspelt) / len(queries) < 0.2

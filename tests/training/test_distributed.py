@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,32 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, unused_p
     assert [process.exitcode for process in processes] == [0, 0]
     for one, two in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True):
         assert two == pytest.approx(one, rel=1e-5)
+
+
+def _train_or_fail(folder: Path, failing_rank: int | None) -> None:
+    if distributed.rank() == failing_rank:
+        raise OSError("the disk is full")
+    train(folder)
+
+
+def test_work_in_processes_of_this_machine_equals_work_in_one(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    distributed.run_in_processes(partial(_train_or_fail, tmp_path / "one", None), 1)
+    distributed.run_in_processes(partial(_train_or_fail, tmp_path / "two", None), 2)
+    for one, two in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True):
+        assert two == pytest.approx(one, rel=1e-5)
+    # Nothing is left behind: the next work is done by one process again.
+    assert distributed.world_size() == 1
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("failing_rank", [0, 1])
+def test_a_process_that_fails_ends_the_others(tmp_path: Path, failing_rank: int) -> None:
+    reason = "disk is full" if failing_rank == 0 else ".*"
+    with pytest.raises((OSError, RuntimeError), match=reason):
+        distributed.run_in_processes(partial(_train_or_fail, tmp_path, failing_rank), 2)
+    assert distributed.world_size() == 1
+    assert not multiprocessing.active_children()
 
 
 def test_a_batch_that_does_not_divide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,17 +21,13 @@ from torch.nn import functional
 from models.training.decode import DecodeError
 from models.training.manifest import ManifestEntry, write_manifest
 from models.training.teacher.label import label_manifest
-from models.training.teacher.label_store import not_heard, read_labels
+from models.training.teacher.label_store import LabelsError, not_heard, read_labels
 from models.training.teacher.mel import log_mel, mel_filters
-from models.training.teacher.musicnn import FrontBlock, Musicnn, musicnn_from_tf
-from models.training.teacher.search import (
-    TagStatistics,
-    spoken_tags,
-    tag_weights,
-    teacher_search,
-)
+from models.training.teacher.musicnn import FrontBlock, Musicnn, NetworkT, musicnn_from_tf
+from models.training.teacher.search import TagStatistics, likeness, spoken_tags
 from models.training.teacher.tagger import TeacherTags, mel_patches
 from models.training.teacher.tf_checkpoint import read_tf_checkpoint
+from models.training.teacher.vgg import Vgg, vgg_from_tf
 from models.training.teacher.vocabulary import (
     MAGNATAGATUNE_TAGS,
     MILLION_SONG_TAGS,
@@ -136,9 +132,22 @@ def test_wide_mel_filters_have_unit_area() -> None:
 
 def _random_network(seed: int = 0) -> Musicnn:
     torch.manual_seed(seed)
-    network = Musicnn().eval()
+    return _with_random_norms(Musicnn())
+
+
+def _random_vgg(seed: int = 0) -> Vgg:
+    torch.manual_seed(seed)
+    return _with_random_norms(Vgg())
+
+
+def _random_teacher() -> TeacherTags:
+    return TeacherTags([_random_network(0), _random_vgg(0), _random_network(1), _random_vgg(1)])
+
+
+def _with_random_norms(network: NetworkT) -> NetworkT:
+    network.eval()
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(module.weight)  # of both signs
             nn.init.normal_(module.bias)
             nn.init.normal_(module.running_mean)  # type: ignore[arg-type]
@@ -192,6 +201,74 @@ def test_weights_survive_the_way_through_a_checkpoint() -> None:
     del tensors["conv2d_3/bias"]
     with pytest.raises(KeyError, match="conv2d_3/bias"):
         musicnn_from_tf(tensors)
+
+
+def test_the_plain_network_equals_the_published_order_of_operations() -> None:
+    """Convolution, ReLU, normalisation, maximum: with scales of both signs the order matters."""
+    network = _random_vgg()
+    states = network.input_norm(torch.randn(2, 187, 96).unsqueeze(1))
+    mels = (states - network.input_norm.bias.view(1, -1, 1, 1)).squeeze(1).detach()
+    mels = mels / network.input_norm.weight  # whatever it is: the same goes in on both sides
+    expected = network.input_norm(mels.unsqueeze(1))
+    for i, (window, step) in enumerate(
+        [((4, 1), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4))]
+    ):
+        convolved = functional.conv2d(
+            expected, network.convs[i].weight, network.convs[i].bias, padding=1
+        )
+        normed = network.norms[i](convolved.clamp(min=0.0))
+        expected = functional.max_pool2d(normed, window, step)
+    assert expected.shape == (2, 128, 2, 1)
+    by_place = torch.cat([expected[:, :, 0, 0], expected[:, :, 1, 0]], dim=1)
+    torch.testing.assert_close(network(mels).penultimate, by_place, atol=1e-4, rtol=1e-4)
+
+
+def test_weights_of_the_plain_network_survive_the_way_through_a_checkpoint() -> None:
+    network = _random_vgg()
+    tensors: dict[str, torch.Tensor] = {
+        "dense/kernel": network.output.weight.T,
+        "dense/bias": network.output.bias,
+    }
+    for i, norm in enumerate([network.input_norm, *network.norms]):
+        name = f"batch_normalization_{i}" if i else "batch_normalization"
+        tensors[f"{name}/gamma"], tensors[f"{name}/beta"] = norm.weight, norm.bias
+        tensors[f"{name}/moving_mean"] = norm.running_mean
+        tensors[f"{name}/moving_variance"] = norm.running_var
+    for i, conv in enumerate(network.convs):
+        tensors[f"{i + 1}CNN/kernel"] = conv.weight.permute(2, 3, 1, 0)
+        tensors[f"{i + 1}CNN/bias"] = conv.bias
+    stored = {name: value.detach().numpy() for name, value in tensors.items()}
+    assert stored["2CNN/kernel"].shape == (3, 3, 128, 128)
+    assert stored["dense/kernel"].shape == (256, 50)
+    loaded = vgg_from_tf(read_tf_checkpoint(*_checkpoint(stored)))
+    mels = torch.randn(1, 187, 96)
+    torch.testing.assert_close(loaded(mels).logits, network(mels).logits)
+    del stored["3CNN/bias"]
+    with pytest.raises(KeyError, match="3CNN/bias"):
+        vgg_from_tf(stored)
+
+
+def test_the_teacher_is_the_mean_of_two_networks_for_each_vocabulary() -> None:
+    networks = [_random_network(0), _random_vgg(0), _random_network(1), _random_vgg(1)]
+    audio = _tone(3.0, 440.0)
+    said = TeacherTags(networks).label(audio, RATE_HZ)
+    patches = torch.from_numpy(mel_patches(audio, RATE_HZ))
+    with torch.inference_mode():
+        alone = [network(patches) for network in networks]
+    first = (alone[0].logits + alone[1].logits) / 2
+    second = (alone[2].logits + alone[3].logits) / 2
+    torch.testing.assert_close(torch.from_numpy(said.logits), torch.cat([first, second], dim=1))
+    summaries = torch.cat([alone[0].penultimate, alone[2].penultimate], dim=1)
+    torch.testing.assert_close(torch.from_numpy(said.embeddings), summaries)
+    with pytest.raises(ValueError, match="4 networks, not 1"):
+        TeacherTags(networks[:1])
+
+
+def test_labels_of_another_teacher_are_not_mixed_in(tmp_path: Path) -> None:
+    path = tmp_path / "labels.npz"
+    np.savez(path, tags=np.asarray(TEACHER_TAGS), track_ids=np.asarray(["a"]))
+    with pytest.raises(LabelsError, match="earlier teacher: move it away"):
+        read_labels(path)
 
 
 @pytest.mark.parametrize(("duration_s", "patches"), [(0.5, 1), (3.0, 1), (6.1, 2), (10.0, 3)])
@@ -252,7 +329,7 @@ def _entry(name: str, duration_s: float) -> ManifestEntry:
 
 
 def test_labelling_resumes_and_reports_what_cannot_be_decoded(tmp_path: Path) -> None:
-    teacher = TeacherTags([_random_network(0), _random_network(1)])
+    teacher = _random_teacher()
     _write_wav(tmp_path / "short.wav", _tone(12.0, 220.0))
     _write_wav(tmp_path / "long.wav", _tone(24.0, 330.0))
     (tmp_path / "broken.wav").write_text("no audio")
@@ -278,7 +355,7 @@ def test_labelling_resumes_and_reports_what_cannot_be_decoded(tmp_path: Path) ->
 
 
 def test_a_track_of_which_more_is_to_be_heard_is_labelled_anew(tmp_path: Path) -> None:
-    teacher = TeacherTags([_random_network(0), _random_network(1)])
+    teacher = _random_teacher()
     _write_wav(tmp_path / "short.wav", _tone(12.0, 220.0))
     _write_wav(tmp_path / "long.wav", _tone(24.0, 330.0))
     manifest, out = tmp_path / "manifest.jsonl", tmp_path / "labels.npz"
@@ -302,17 +379,19 @@ def test_vocabulary() -> None:
     assert spoken_tags(("rnb", "piano")) == ["R&B", "piano"]
 
 
-def test_search_ranks_by_the_tags_nearest_to_the_query() -> None:
-    tag_vectors = np.eye(3, dtype=np.float32)
+def test_likeness_is_a_softmax_over_what_texts_are_near_to() -> None:
+    anchors = np.eye(3, dtype=np.float32)
+    shares = likeness(2.0 * anchors[:2] + 2.0 * anchors[1:], anchors)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(shares[0, :2], 0.5, atol=1e-3)
+    np.testing.assert_allclose(likeness(3.0 * anchors, anchors), anchors, atol=1e-6)
+
+
+def test_a_tag_that_never_varies_says_nothing() -> None:
     logits = np.array([[-8.0, 3.0, 0.0], [-6.0, 2.0, 0.0], [-7.0, 1.0, 0.0]], dtype=np.float32)
-    statistics = TagStatistics.of(logits)
-    scores = teacher_search(2.0 * tag_vectors, tag_vectors, logits, statistics)
-    assert scores[0].argsort()[::-1].tolist() == [1, 2, 0]  # least negative first
-    assert scores[1].argsort()[::-1].tolist() == [0, 1, 2]
-    np.testing.assert_allclose(scores[2], 0.0, atol=1e-6)  # a tag that never varies says nothing
-    weights = tag_weights(tag_vectors[:2] + tag_vectors[1:], tag_vectors)
-    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
-    np.testing.assert_allclose(weights[0, :2], 0.5, atol=1e-3)
+    scores = TagStatistics.of(logits).standardise(logits)
+    assert scores[:, 0].argsort()[::-1].tolist() == [1, 2, 0]  # least negative first
+    np.testing.assert_allclose(scores[:, 2], 0.0, atol=1e-6)
     with pytest.raises(ValueError, match="at least two"):
         TagStatistics.of(logits[:1])
 
@@ -322,15 +401,24 @@ def test_search_ranks_by_the_tags_nearest_to_the_query() -> None:
     reason="MUQUERY_WHEELS names no folder with the teacher's package: real weights NOT checked",
 )
 def test_published_weights_give_what_the_original_code_gave() -> None:
-    """Expected values: the authors' TensorFlow network on librosa's mel of the same audio."""
+    """Expected values: the authors' TensorFlow networks on librosa's mel of the same audio."""
     teacher = TeacherTags.from_package(Path(os.environ["MUQUERY_WHEELS"]))
     time_s = np.arange(160_000) / RATE_HZ
     decay = np.exp(-3 * ((time_s * 2) % 1))
     chord = sum(np.sin(2 * np.pi * f * time_s) for f in (220.0, 277.18, 329.63))
-    logits = teacher.logits((chord * decay / 8).astype(np.float32), RATE_HZ)
-    assert logits.shape == (3, 100)
-    magnatagatune = [-2.4092, -5.6347, -0.9836, -3.1228, -5.5405, -3.6349]
-    million_song = [-3.9675, -3.5017, -3.4414, -2.6723, -0.3381, -2.9720]
-    np.testing.assert_allclose(logits[0, :6], magnatagatune, atol=2e-3)
-    np.testing.assert_allclose(logits[0, 50:56], million_song, atol=2e-3)
-    np.testing.assert_allclose(logits[:, :50].mean(axis=1), [-5.4896, -5.6738, -5.4935], atol=2e-3)
+    audio = (chord * decay / 8).astype(np.float32)
+    # By network: the first six tags of the first patch, the mean over tags of each patch.
+    expected = [
+        ([-2.4092, -5.6347, -0.9836, -3.1228, -5.5405, -3.6349], [-5.4896, -5.6738, -5.4935]),
+        ([-2.8558, -3.9612, -0.7731, -1.5972, -4.7534, -1.6649], [-3.8494, -3.5619, -3.7172]),
+        ([-3.9675, -3.5017, -3.4414, -2.6723, -0.3381, -2.9720], None),
+        ([-4.0346, -4.1689, -3.9371, -3.5281, -0.2906, -3.5658], [-4.7996, -4.7559, -5.0432]),
+    ]
+    patches = torch.from_numpy(mel_patches(audio, RATE_HZ))
+    for network, (first, means) in zip(teacher.networks, expected, strict=True):
+        with torch.inference_mode():
+            logits = network(patches).logits.numpy()
+        np.testing.assert_allclose(logits[0, :6], first, atol=2e-3)
+        if means is not None:
+            np.testing.assert_allclose(logits.mean(axis=1), means, atol=2e-3)
+    assert teacher.label(audio, RATE_HZ).logits.shape == (3, 100)

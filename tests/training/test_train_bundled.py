@@ -23,7 +23,12 @@ from models.bundle.disk import read_manifest as read_bundle
 from models.bundle.loading import BUNDLES_FOLDER, DEFAULT_BUNDLE
 from models.bundle.verifying import verify_bundle
 from models.training.bundled import stage_runs
-from models.training.bundled.card import languages_measured, weaknesses
+from models.training.bundled.card import (
+    Material,
+    languages_measured,
+    results_markdown,
+    weaknesses,
+)
 from models.training.bundled.chain import Step
 from models.training.bundled.checks import list_problems
 from models.training.bundled.compare import compare_records
@@ -40,7 +45,8 @@ from models.training.bundled.record import read_record
 from models.training.bundled.running import plan_lines, read_journal, run_steps
 from models.training.cli import train_app
 from models.training.countdown import clock, counted
-from models.training.manifest import write_manifest
+from models.training.manifest import read_manifest, write_manifest
+from models.training.mel_cache import build_mel_cache
 from models.training.run import RunError, read_json
 from models.training.settings import from_json, to_json
 from tests.training.tiny_corpus import make_entry, make_tiny_corpus, sound, write_wav
@@ -111,6 +117,32 @@ def test_one_command_makes_a_bundle_that_serves(made: tuple[Path, str]) -> None:
     report = read_json(root / "model-evaluation" / "report.json")
     assert report["model_id"] == encoder.model_id
     assert (root / "model-evaluation" / "report.png").exists()
+
+
+def test_its_card_says_how_much_a_teacher_heard(made: tuple[Path, str]) -> None:
+    root, _ = made
+    report = read_json(root / "model-evaluation" / "report.json")
+    entries = read_manifest(root / "corpus" / "manifest.jsonl")
+    hour = dataclasses.replace(entries[0], id="hour", duration_s=3600.0)
+    render = dataclasses.replace(hour, id="render", source="render: a style")
+    taught_s = {"hour": 1800.0, "render": 900.0, "gone": 60.0}
+    told = results_markdown(report, Material([], [hour, render], "CC0-1.0", taught_s))
+    assert "0.5 of 1.0 hours of recordings" in told
+    assert "glossary" in told
+    untold = results_markdown(report, Material([], [hour, render], "CC0-1.0", None))
+    assert "teacher has heard" not in untold
+
+
+def test_runs_are_trained_in_as_many_processes_as_divide_their_batches(tmp_path: Path) -> None:
+    make_corpus(tmp_path / "corpus")
+    folders = Folders(tmp_path / "m", tmp_path / "corpus", tmp_path / "runs", tmp_path / "e")
+    build_mel_cache(read_manifest(folders.manifest), folders.corpus, folders.mels)
+    run = list_stage_runs(placed(BUNDLED_RECIPES["tiny"](), "tiny", folders), "tiny", folders)[0]
+    assert run.recipe.data.phases[0].batch_size == 4
+    stage_runs.train(run, processes=3)  # 4 divides by 2
+    assert stage_runs.standing_of(run) == "finished"
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["update"] == run.recipe.optimiser.updates
 
 
 def test_its_card_holds_what_was_measured(made: tuple[Path, str]) -> None:

@@ -40,12 +40,16 @@ _RENDERED = "render:"
 
 @dataclass(frozen=True)
 class Material:
-    """What a card is written from, beside the report: the runs, the manifest, the licence."""
+    """What a card is written from, beside the report: the runs, the manifest, the licence.
+
+    `taught_s` are the seconds of each track, by its id, that a teacher has heard; none had a
+    teacher where it is None.
+    """
 
     runs: Sequence[StageRun]
     entries: Sequence[ManifestEntry]
     licence: str
-    taught: bool
+    taught_s: Mapping[str, float] | None
 
 
 def languages_measured(report: Json) -> tuple[str, ...]:
@@ -76,9 +80,10 @@ def results_markdown(report: Json, material: Material) -> str:
         "\n".join(f"- {line}" for line in weaknesses(report)) or "Nothing was measured.",
         "## Training",
         "\n".join(_run_rows(material.runs)),
+        *_taught(material),
         "## Data",
         *_data(material.entries),
-        *([SOURCES, TEACHER, TEXT_ENCODER] if material.taught else []),
+        *([] if material.taught_s is None else [SOURCES, TEACHER, TEXT_ENCODER]),
         *_licence(material.licence),
     ]
     return "\n\n".join(parts)
@@ -209,8 +214,24 @@ def _run_rows(runs: Sequence[StageRun]) -> Iterator[str]:
         yield f"| {run.stage} | {run.recipe_name} | {counters['update']} | {hours:.1f} | {wall} |"
 
 
+def _taught(material: Material) -> Iterator[str]:
+    if material.taught_s is None:
+        return
+    recordings = _recordings(material.entries)
+    taught_h = sum(material.taught_s.get(entry.id, 0.0) for entry in recordings) / 3600
+    yield (
+        "Mel-RVQ and MuQ hear everything, MuQ-MuLan what its teacher has heard: "
+        f"{taught_h:.1f} of {_hours(recordings):.1f} hours of recordings, and a window of ten "
+        "seconds of each render."
+    )
+
+
+def _recordings(entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
+    return [entry for entry in entries if not entry.source.startswith(_RENDERED)]
+
+
 def _data(entries: Sequence[ManifestEntry]) -> Iterator[str]:
-    recordings = [entry for entry in entries if not entry.source.startswith(_RENDERED)]
+    recordings = _recordings(entries)
     renders = [entry for entry in entries if entry.source.startswith(_RENDERED)]
     yield (
         f"{_hours(entries):.1f} hours: {_hours(recordings):.1f} of recordings ({len(recordings)} "

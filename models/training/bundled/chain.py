@@ -43,7 +43,7 @@ def list_steps(
     runs = dict(zip(fields, list_stage_runs(recipe, name, folders), strict=True))
     steps = [
         *_material_steps(recipe, folders, processes),
-        *(_run_step(field, run) for field, run in runs.items()),
+        *(_run_step(field, run, processes) for field, run in runs.items()),
         *_finishing_steps(recipe, list(runs.values()), folders, with_test),
     ]
     return [_with_cost(step, runs) for step in steps] if name == "small" else steps
@@ -73,7 +73,9 @@ def _material_steps(recipe: BundledRecipe, folders: Folders, processes: int) -> 
         what=f"let the teacher hear up to {recipe.teacher_windows} windows of each track",
         folder=folders.teacher.parent,
         is_done=lambda: material.teacher_has_heard_all(folders, recipe.teacher_windows),
-        run=lambda say: material.let_the_teacher_hear(folders, recipe.teacher_windows, say),
+        run=lambda say: material.let_the_teacher_hear(
+            folders, recipe.teacher_windows, processes, say
+        ),
     )
     mels = Step(
         name="mels",
@@ -85,14 +87,14 @@ def _material_steps(recipe: BundledRecipe, folders: Folders, processes: int) -> 
     return [corpus, text, *([teacher] if recipe.teacher_windows else []), mels]
 
 
-def _run_step(field: str, run: StageRun) -> Step:
+def _run_step(field: str, run: StageRun, processes: int) -> Step:
     updates = run.recipe.optimiser.updates
     return Step(
         name=field,
         what=f"train {run.stage}, recipe {run.recipe_name}, {updates} updates",
         folder=run.folder,
         is_done=lambda: stage_runs.standing_of(run) == "finished",
-        run=lambda _: stage_runs.train(run),
+        run=lambda _: stage_runs.train(run, processes),
     )
 
 

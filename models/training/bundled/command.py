@@ -20,7 +20,9 @@ def bundled_command(
         list[str] | None,
         typer.Option("--set", help="A setting, as muq.optimiser.updates=150; repeatable."),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that decode and render.")] = 2,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that render, decode, label and train.")
+    ] = 2,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print the steps, what is done, time and disk.")
     ] = False,
@@ -51,6 +53,7 @@ def bundled_command(
     from models.training.countdown import clock
     from models.training.run import RunError
     from models.training.settings import SettingError, override, to_json
+    from models.training.teacher.label_store import LabelsError
 
     if recipe not in BUNDLED_RECIPES:
         raise typer.BadParameter(f"there are the recipes {', '.join(BUNDLED_RECIPES)}")
@@ -70,7 +73,7 @@ def bundled_command(
             return
         run_steps(steps, runs / JOURNAL, typer.echo)
         made, shipped = made_record(folders), shipped_record()
-    except (FetchError, ModelError, NotReadyError, RunError, SettingError) as error:
+    except (FetchError, LabelsError, ModelError, NotReadyError, RunError, SettingError) as error:
         raise typer.BadParameter(str(error)) from error
     took = read_journal(runs / JOURNAL)
     typer.echo(f"{out}: model_id {made['model_id']}; report in {folders.evaluation}")

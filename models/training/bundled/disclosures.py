@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 TEACHER = (
-    "Teacher: the taggers of musicnn 0.1.0 (ISC), trained on MagnaTagATune and the Million Song "
-    "Dataset, whose audio is not free. Their tags and embeddings were distilled; they scored "
-    "nothing above except the column that says so."
+    "Teacher: the four taggers of musicnn 0.1.0 (ISC), trained on MagnaTagATune and the Million "
+    "Song Dataset, whose audio is not free. Their tags and embeddings were distilled, listeners' "
+    "words read as tags by a glossary of ours (`models/training/teacher/glossary.txt`); they "
+    "scored nothing above except the column that says so."
 )
 
 TEXT_ENCODER = (

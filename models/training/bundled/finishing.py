@@ -128,6 +128,7 @@ def describe_the_bundle(recipe: BundledRecipe, runs: list[StageRun], folders: Fo
     from models.bundle.manifest import CALIBRATION_FILE, REFERENCE_FILE
     from models.bundle.reference import reference_from_bytes
     from models.training.bundled.card import Material, languages_measured, results_markdown
+    from models.training.teacher.label_store import read_labels, seconds_by_track
 
     report = read_json(folders.evaluation / REPORT)
     entries = read_manifest(folders.manifest)
@@ -142,7 +143,8 @@ def describe_the_bundle(recipe: BundledRecipe, runs: list[StageRun], folders: Fo
     if CALIBRATION_FILE in manifest.files:
         content = read_file(folders.out, manifest, CALIBRATION_FILE)
         calibration = calibration_from_json(content).facts
-    material = Material(runs, entries, recipe.licence, taught=bool(recipe.teacher_windows))
+    taught_s = seconds_by_track(read_labels(folders.teacher)) if recipe.teacher_windows else None
+    material = Material(runs, entries, recipe.licence, taught_s)
     card = render_card(
         CardFacts(
             manifest=manifest,

@@ -60,14 +60,21 @@ def teacher_has_heard_all(folders: Folders, windows: int) -> bool:
     return not not_heard(read_manifest(folders.manifest), read_labels(folders.teacher), windows)
 
 
-def let_the_teacher_hear(folders: Folders, windows: int, say: Say) -> None:
+def let_the_teacher_hear(folders: Folders, windows: int, processes: int, say: Say) -> None:
     """Label what is not labelled; RunError for tracks that cannot be decoded."""
     from models.training.teacher.label import label_manifest
     from models.training.teacher.tagger import TeacherTags
 
     folders.teacher.parent.mkdir(parents=True, exist_ok=True)
     teacher = TeacherTags.from_package(folders.teacher.parent)
-    failed = label_manifest(teacher, folders.manifest, folders.teacher, windows=windows, report=say)
+    failed = label_manifest(
+        teacher,
+        folders.manifest,
+        folders.teacher,
+        windows=windows,
+        processes=processes,
+        report=say,
+    )
     _refuse(failed)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from safetensors import safe_open
 
+from models.training import distributed
 from models.training.bundled.recipe import StageRun
 from models.training.manifest import read_manifest
 from models.training.mel_cache import cache_identity
@@ -57,14 +59,22 @@ def standing_of(run: StageRun) -> Standing:
     return "finished" if _is_over(run, counters) else "begun"
 
 
-def train(run: StageRun) -> None:
-    """Train a run, from where it stands, to its end."""
-    from importlib import import_module
+def train(run: StageRun, processes: int = 1) -> None:
+    """Train a run, from where it stands, to its end, in as many processes as divide its batches.
 
+    Batch norms keep their statistics per process, as several processes do in the published
+    training, so that a run in two differs from one in one by a little.
+    """
     begun = standing_of(run) == "begun"
     if not begun and (run.folder / "config.json").exists():
         # Stopped before its first checkpoint: there is nothing in it to go on from.
         shutil.rmtree(run.folder)
+    batches = [phase.batch_size for phase in run.recipe.data.phases]
+    fitting = max(n for n in range(1, processes + 1) if not any(size % n for size in batches))
+    distributed.run_in_processes(partial(_train_stage, run, begun), fitting)
+
+
+def _train_stage(run: StageRun, begun: bool) -> None:
     module = import_module(f"models.training.{run.stage}")
     stage = getattr(module, f"train_{run.stage}")
     stage(run.recipe, run.folder, run.recipe_name, begun)

@@ -78,7 +78,7 @@ class BundleScorer:
 
 
 class TeacherScorer:
-    """The taggers that taught the bundle, searched by the likeness of words to their tags."""
+    """The taggers that taught the bundle, searched by what words mean in their tags."""
 
     name = "teacher search"
 
@@ -89,22 +89,19 @@ class TeacherScorer:
         statistics: tuple[Vectors, Vectors],
     ) -> None:
         """`logits`: rows [R, K] of each track id; `statistics`: mean and spread of every tag."""
-        from models.training.teacher.search import TagStatistics, spoken_tags
-        from models.training.teacher.vocabulary import TEACHER_TAGS
+        from models.training.teacher.reading import TagReader
+        from models.training.teacher.search import TagStatistics
 
-        self._embed = embed
-        self._tags = embed(spoken_tags(TEACHER_TAGS))
+        self._reader = TagReader(embed)
         standard = TagStatistics(*statistics)
         self._tracks = {
             track: standard.standardise(rows).mean(axis=0) for track, rows in logits.items()
         }
 
     def score(self, queries: Sequence[Query], entries: Sequence[ManifestEntry]) -> Vectors:
-        from models.training.teacher.search import tag_weights
-
-        vectors = np.stack([self._embed(list(query)).mean(axis=0) for query in queries])
+        weights = np.stack([self._reader.read(list(query)).mean(axis=0) for query in queries])
         tracks = np.stack([self._tracks[entry.id] for entry in entries])
-        scores: Vectors = tag_weights(vectors, self._tags) @ tracks.T
+        scores: Vectors = weights @ tracks.T
         return scores
 
 

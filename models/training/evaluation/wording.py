@@ -27,40 +27,14 @@ from models.interface import MusicTextEncoder, Vectors
 from models.training.evaluation.free_text import read_free_text
 from models.training.manifest import ManifestEntry, read_manifest
 from models.training.metrics import Interval, bootstrap
-from models.training.queries import vocabulary
+from models.training.misspelling import mistype_all, mistype_one
+from models.training.queries import mixed_queries, vocabulary
 from models.training.teacher.search import spoken_tags
 from models.training.teacher.vocabulary import TEACHER_TAGS
 
 FIRST = 10
-_LONG_WORD = 5
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 Change = Callable[[str, np.random.Generator], str]
-
-
-def mistype(word: str, rng: np.random.Generator) -> str:
-    """One typing error: two letters swapped, one left out, doubled, or another in its place."""
-    place = int(rng.integers(1, len(word) - 1))
-    before, letter, after = word[:place], word[place], word[place + 1 :]
-    other = _LETTERS[int(rng.integers(len(_LETTERS)))]
-    made = (before + after[:1] + letter + after[1:], before + after,
-            before + letter * 2 + after, before + other + after)  # fmt: skip
-    return made[int(rng.integers(len(made)))]
-
-
-def mistype_one(text: str, rng: np.random.Generator) -> str:
-    """A typing error in one of the long words."""
-    words = text.split(" ")
-    long = [place for place, word in enumerate(words) if len(word) >= _LONG_WORD]
-    if long:
-        place = long[int(rng.integers(len(long)))]
-        words[place] = mistype(words[place], rng)
-    return " ".join(words)
-
-
-def mistype_all(text: str, rng: np.random.Generator) -> str:
-    """A typing error in each long word."""
-    return " ".join(mistype(w, rng) if len(w) >= _LONG_WORD else w for w in text.split(" "))
 
 
 def reorder(text: str, rng: np.random.Generator) -> str:
@@ -114,10 +88,10 @@ def words_of(texts: Iterable[str]) -> set[str]:
 
 
 def list_training_texts(entries: Sequence[ManifestEntry]) -> list[str]:
-    """Every text that training may have used: captions, the teacher's tags, the vocabulary."""
+    """Every text that training may have used: captions, the teacher's tags, its queries."""
     captions = [caption.text for entry in entries for caption in entry.captions]
     tags = [value for entry in entries for values in entry.tags.values() for value in values]
-    return [*captions, *tags, *spoken_tags(TEACHER_TAGS), *vocabulary()]
+    return [*captions, *tags, *spoken_tags(TEACHER_TAGS), *vocabulary(), *mixed_queries()]
 
 
 def unheard_labels(report: Mapping[str, Any], heard: set[str]) -> list[tuple[str, str, float]]:

