@@ -41,7 +41,7 @@ canción triste, rock rápido, musica orchestrale, pianoforte lento, música de 
 _SEED = 20261128
 _MIXED = 3000
 _MISSPELT = 0.15
-_MOST_CAPTIONS = 4000
+_MOST_CAPTIONS = 2000
 
 
 @dataclass(frozen=True)
