@@ -24,7 +24,7 @@ from models.training.teacher.mel import HOP_SAMPLES, SAMPLE_RATE_HZ, log_mel
 from models.training.teacher.musicnn import PATCH_FRAMES, Musicnn, musicnn_from_tf
 from models.training.teacher.tf_checkpoint import read_tf_checkpoint
 from models.training.teacher.vgg import vgg_from_tf
-from models.training.teacher.vocabulary import MAGNATAGATUNE_TAGS, MILLION_SONG_TAGS, TEACHER_TAGS
+from models.training.teacher.vocabulary import MAGNATAGATUNE_TAGS, MILLION_SONG_TAGS
 
 Floats = NDArray[np.float32]
 
@@ -77,10 +77,6 @@ class TeacherTags:
                 networks.append(network)
         return cls(networks)
 
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return TEACHER_TAGS
-
     def label(self, audio: Floats, sample_rate_hz: int) -> TeacherOutput:
         """Tag mono samples [T]: one row for each 3 s, the patches spread evenly over the audio."""
         patches = torch.from_numpy(mel_patches(audio, sample_rate_hz))
@@ -93,10 +89,6 @@ class TeacherTags:
                 logits.append(torch.cat(list(means), dim=1))
                 embeddings.append(torch.cat([outputs[i].penultimate for i in self._summing], dim=1))
         return TeacherOutput(torch.cat(logits).numpy(), torch.cat(embeddings).numpy())
-
-    def logits(self, audio: Floats, sample_rate_hz: int) -> Floats:
-        """The logits [N, K] alone."""
-        return self.label(audio, sample_rate_hz).logits
 
 
 def mel_patches(audio: Floats, sample_rate_hz: int) -> Floats:
