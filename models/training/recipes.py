@@ -266,12 +266,12 @@ def mulan_small() -> MulanRecipe:
             embed_dim=256,
         ),
         data=DataConfig(
-            phases=(CropPhase(1320, 3.0, 128), CropPhase(1400, 10.0, 48)),
+            phases=(CropPhase(1020, 3.0, 128), CropPhase(1100, 10.0, 48)),
             augment=AugmentConfig(gain_db=20.0, tilt_db=4.0),
             duration_power=0.85,
         ),
         optimiser=OptimiserConfig(
-            peak_lr=1e-3, updates=1400, warmup_updates=60, decay="cosine",
+            peak_lr=1e-3, updates=1100, warmup_updates=60, decay="cosine",
             betas=(0.9, 0.98), weight_decay=0.02, clip_norm=1.0,
         ),
         loop=LoopConfig(precision="bf16", log_every=5, validate_every=100, save_every=20),
@@ -284,7 +284,7 @@ def mulan_small() -> MulanRecipe:
 
 
 def mulan_small_robust() -> MulanRecipe:
-    """The bundled model's last 600 updates: music as files have it, cut at the top, full of holes.
+    """The bundled model's last 450 updates: music as files have it, cut at the top, full of holes.
 
     A codec at 64 kbit/s empties the highest mel bins and, above 4 kHz, what its neighbours mask; a
     network that has never seen that takes such a file for other music (cosine .79 to the original).
@@ -296,14 +296,14 @@ def mulan_small_robust() -> MulanRecipe:
         small,
         data=dataclasses.replace(
             small.data,
-            phases=(CropPhase(550, 3.0, 128), CropPhase(600, 10.0, 48)),
+            phases=(CropPhase(400, 3.0, 128), CropPhase(450, 10.0, 48)),
             augment=AugmentConfig(
                 gain_db=20.0, tilt_db=4.0, eq_db=2.0, noise_chance=0.15, noise_snr_db=15.0,
                 low_pass_chance=0.2, low_pass_hz=8000.0, holes_chance=0.3,
             ),
         ),
         optimiser=dataclasses.replace(
-            small.optimiser, peak_lr=7e-4, updates=600, warmup_updates=30
+            small.optimiser, peak_lr=7e-4, updates=450, warmup_updates=30
         ),
         muq_run="",
         start_from="runs/mulan-small",
