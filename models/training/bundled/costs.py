@@ -27,13 +27,13 @@ class Cost:
 
 
 # corpus: 3 min of downloads, 1 of reading, 2 of fingerprints, 13 for 3,498 renders (three processes
-# on two cores, 4.4 a second). teacher: 9,841 windows at 2.3 a second of a core. mels: 39.9 hours at
+# on two cores, 4.4 a second). teacher: 9,841 windows at 1.9 a second of a core. mels: 39.9 hours at
 # 430 times realtime. evaluation: 5.7 hours to embed at 210 times realtime, 1,113 windows for the
 # teacher, and the judging.
 STEP_COSTS = {
     "corpus": Cost(1200, 17000, 6100),
     "text": Cost(20, 96, 46),
-    "teacher": Cost(4280, 45, 30),
+    "teacher": Cost(5180, 45, 30),
     "mels": Cost(335, 2140),
     "sets": Cost(20, 730, 290),
     "bundle": Cost(90, 57),

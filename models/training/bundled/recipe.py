@@ -86,7 +86,7 @@ class StageRun:
 
 
 def bundled_small() -> BundledRecipe:
-    """The model that is shipped: stages `small`, then 450 updates of `small-robust`."""
+    """The next model to ship: stages `small`, then 800 updates of `small-robust`."""
     return BundledRecipe(
         mel_rvq=mel_rvq_small(),
         muq=muq_small(),
