@@ -6,6 +6,7 @@ pinned package for that last one.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 import wave
@@ -21,9 +22,17 @@ from torch.nn import functional
 from models.training.decode import DecodeError
 from models.training.manifest import ManifestEntry, write_manifest
 from models.training.teacher.label import label_manifest
-from models.training.teacher.label_store import LabelsError, not_heard, read_labels
+from models.training.teacher.label_store import (
+    TEACHER,
+    LabelsError,
+    TeacherLabels,
+    not_heard,
+    read_labels,
+)
 from models.training.teacher.mel import log_mel, mel_filters
 from models.training.teacher.musicnn import FrontBlock, Musicnn, NetworkT, musicnn_from_tf
+from models.training.teacher.released import PATH as RELEASED
+from models.training.teacher.released import find_released, pack_labels
 from models.training.teacher.search import TagStatistics, likeness, spoken_tags
 from models.training.teacher.tagger import TeacherTags, mel_patches
 from models.training.teacher.tf_checkpoint import read_tf_checkpoint
@@ -269,6 +278,40 @@ def test_labels_of_another_teacher_are_not_mixed_in(tmp_path: Path) -> None:
     np.savez(path, tags=np.asarray(TEACHER_TAGS), track_ids=np.asarray(["a"]))
     with pytest.raises(LabelsError, match="earlier teacher: move it away"):
         read_labels(path)
+
+
+def test_released_labels_serve_the_corpus_that_they_are_about_only(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    entries = [_entry("b", 24.0), _entry("a", 12.0)]
+    labels = TeacherLabels(
+        track_ids=np.asarray(["b", "b", "a"]),
+        starts_s=np.asarray([1.0, 13.0, 1.0], dtype=np.float32),
+        durations_s=np.full(3, 10.0, dtype=np.float32),
+        logits=rng.normal(scale=3.0, size=(3, len(TEACHER_TAGS))).astype(np.float32),
+        embeddings=rng.normal(size=(3, 4)).astype(np.float16),
+    )
+    path = tmp_path / "released.npz"
+    assert find_released(entries, path) is None
+    pack_labels(path, labels, entries)
+    found = find_released(list(reversed(entries)), path)
+    assert found is not None
+    assert found.track_ids.tolist() == ["b", "b", "a"]
+    assert found.starts_s.tolist() == [1.0, 13.0, 1.0]
+    steps = (labels.logits.max(axis=0) - labels.logits.min(axis=0)) / 255
+    assert (np.abs(found.logits - labels.logits) <= 0.51 * steps).all()
+    np.testing.assert_allclose(found.embeddings, labels.embeddings, atol=0.02)
+    assert not not_heard(entries, found, 2)
+    changed = [dataclasses.replace(entries[0], sha256="1" * 64), entries[1]]
+    assert find_released(changed, path) is None
+    assert find_released(entries[:1], path) is None
+
+
+def test_the_labels_in_the_repository_are_this_teacher_s() -> None:
+    with np.load(RELEASED, allow_pickle=False) as stored:
+        assert str(stored["teacher"]) == TEACHER
+        assert stored["logits"].shape == (len(stored["rows"]), len(TEACHER_TAGS))
+        assert stored["embeddings"].shape == (len(stored["rows"]), 400)
+        assert len(stored["tracks"]) == 3608
 
 
 @pytest.mark.parametrize(("duration_s", "patches"), [(0.5, 1), (3.0, 1), (6.1, 2), (10.0, 3)])

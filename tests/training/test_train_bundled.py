@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import models
 from models.bundle.disk import read_manifest as read_bundle
 from models.bundle.loading import BUNDLES_FOLDER, DEFAULT_BUNDLE
 from models.bundle.verifying import verify_bundle
-from models.training.bundled import stage_runs
+from models.training.bundled import material, stage_runs
 from models.training.bundled.card import (
     Material,
     languages_measured,
@@ -49,7 +50,15 @@ from models.training.manifest import read_manifest, write_manifest
 from models.training.mel_cache import build_mel_cache
 from models.training.run import RunError, read_json
 from models.training.settings import from_json, to_json
-from tests.training.tiny_corpus import make_entry, make_tiny_corpus, sound, write_wav
+from models.training.teacher.label_store import read_labels
+from models.training.teacher.released import find_released, pack_labels
+from tests.training.tiny_corpus import (
+    make_entry,
+    make_labels,
+    make_tiny_corpus,
+    sound,
+    write_wav,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,6 +140,23 @@ def test_its_card_says_how_much_a_teacher_heard(made: tuple[Path, str]) -> None:
     assert "glossary" in told
     untold = results_markdown(report, Material([], [hour, render], "CC0-1.0", None))
     assert "teacher has heard" not in untold
+
+
+def test_labels_that_come_with_the_code_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_corpus(tmp_path / "corpus")
+    folders = Folders(tmp_path / "m", tmp_path / "corpus", tmp_path / "runs", tmp_path / "e")
+    entries = read_manifest(folders.manifest)
+    make_labels(tmp_path / "known.npz", entries)
+    pack_labels(tmp_path / "released.npz", read_labels(tmp_path / "known.npz"), entries)
+    released = partial(find_released, path=tmp_path / "released.npz")
+    monkeypatch.setattr(material, "find_released", released)
+    said: list[str] = []
+    # Were it to hear anything, it would have to fetch the teacher's package.
+    material.let_the_teacher_hear(folders, windows=1, processes=1, say=said.append)
+    assert said == ["the labels of this very corpus come with the code"]
+    assert material.teacher_has_heard_all(folders, 1)
 
 
 def test_runs_are_trained_in_as_many_processes_as_divide_their_batches(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from models.training.countdown import Say
 from models.training.manifest import read_manifest
 from models.training.mel_cache import build_mel_cache, list_cached
 from models.training.run import RunError
-from models.training.teacher.label_store import not_heard, read_labels
+from models.training.teacher.label_store import not_heard, read_labels, write_labels
+from models.training.teacher.released import find_released
 
 
 def corpus_is_built(recipe: BundledRecipe, folders: Folders) -> bool:
@@ -61,11 +62,18 @@ def teacher_has_heard_all(folders: Folders, windows: int) -> bool:
 
 
 def let_the_teacher_hear(folders: Folders, windows: int, processes: int, say: Say) -> None:
-    """Label what is not labelled; RunError for tracks that cannot be decoded."""
+    """Label what neither was nor comes with the code; RunError for undecodable tracks."""
     from models.training.teacher.label import label_manifest
     from models.training.teacher.tagger import TeacherTags
 
     folders.teacher.parent.mkdir(parents=True, exist_ok=True)
+    if not folders.teacher.exists():
+        released = find_released(read_manifest(folders.manifest))
+        if released is not None:
+            say("the labels of this very corpus come with the code")
+            write_labels(folders.teacher, released)
+            if teacher_has_heard_all(folders, windows):
+                return
     teacher = TeacherTags.from_package(folders.teacher.parent)
     failed = label_manifest(
         teacher,

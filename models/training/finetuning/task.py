@@ -5,7 +5,7 @@ Legend: B clips, M mel bins, F frames, L labels of a kind, K queries, E embeddin
 The text tower stays as it is, so texts are embedded once and keep their places; the audio tower
 moves. Two losses pull: each clip towards the prompts of its labels, away from those of the kind's
 other labels (and towards its caption, away from the batch's others); and the clip's ranking of
-some hundred general queries towards what the original model says, so that words which no tag
+some 1,900 general queries towards what the original model says, so that words which no tag
 of the library names stay where they were.
 """
 
