@@ -12,13 +12,12 @@ from models.training.evaluation.wording import (
     list_training_texts,
     measure_apart,
     measure_wording,
-    mistype,
-    mistype_one,
     reorder,
     unheard_labels,
     words_of,
 )
 from models.training.manifest import Caption, ManifestEntry
+from models.training.misspelling import mistype, mistype_one
 
 SENTENCES = ["A lone cello in a church", "distorted guitars and drums", "calm solo piano"]
 
