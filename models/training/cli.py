@@ -153,6 +153,7 @@ def _train(
     from models.training.recipes import RECIPES
     from models.training.run import RunError, read_json
     from models.training.settings import SettingError, from_json, override, to_json
+    from models.training.teacher.label_store import LabelsError
 
     if name not in RECIPES[stage]:
         raise typer.BadParameter(f"{stage} has the recipes {', '.join(RECIPES[stage])}")
@@ -169,5 +170,5 @@ def _train(
         distributed.start_from_environment()
         module = importlib.import_module(f"models.training.{stage}")
         getattr(module, f"train_{stage}")(recipe, folder, name, resume)
-    except (RunError, SettingError) as error:
+    except (LabelsError, RunError, SettingError) as error:
         raise typer.BadParameter(str(error)) from error

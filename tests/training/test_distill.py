@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from models.training.captions import CaptionWeights, tag_texts, texts_of
+from models.training.cli import train_app
 from models.training.data import Crops
 from models.training.distill import (
     DistillConfig,
@@ -22,7 +24,14 @@ from models.training.distill import (
 )
 from models.training.manifest import Caption, ManifestEntry
 from models.training.queries import list_queries, mixed_queries, vocabulary
-from tests.training.tiny_corpus import make_entry, make_labels, sound, write_wav
+from models.training.teacher.vocabulary import TEACHER_TAGS
+from tests.training.tiny_corpus import (
+    make_entry,
+    make_labels,
+    make_tiny_corpus,
+    sound,
+    write_wav,
+)
 
 
 def softmax(values: list[float]) -> list[float]:
@@ -142,3 +151,15 @@ def test_queries_are_tags_words_and_captions_once_each() -> None:
     assert {"guitar", "techno", "a rare caption", *vocabulary(), *mixed_queries()} == meant
     misspelt = [query for query in queries if query.text != query.meant]
     assert 0.05 < len(misspelt) / len(queries) < 0.2
+
+
+def test_a_run_with_another_teacher_s_labels_says_what_to_do(tmp_path: Path) -> None:
+    corpus = make_tiny_corpus(tmp_path)
+    np.savez(corpus.labels, tags=np.asarray(TEACHER_TAGS), track_ids=np.asarray(["a"]))
+    settings = [*corpus.data_settings, f"text_folder={corpus.text}"]
+    settings.append(f"distill.labels={corpus.labels}")
+    told = [part for setting in settings for part in ("--set", setting)]
+    called = ["mulan", "--recipe", "tiny", "--run", str(tmp_path / "run"), *told]
+    result = CliRunner().invoke(train_app, called)
+    assert result.exit_code == 2
+    assert "move it away" in " ".join(result.output.split())

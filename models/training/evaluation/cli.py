@@ -58,11 +58,14 @@ def evaluate_bundled_command(
     from models.training.evaluation.bundled import evaluate_bundled
     from models.training.evaluation.demo import read_demo_library
     from models.training.evaluation.report import write_report
+    from models.training.teacher.label_store import LabelsError
 
     encoder = models.load_bundle(model, threads=threads)
-    found = evaluate_bundled(
-        encoder, corpus, (demo, read_demo_library(demo)), with_test=test, say=typer.echo
-    )
+    library = (demo, read_demo_library(demo))
+    try:
+        found = evaluate_bundled(encoder, corpus, library, with_test=test, say=typer.echo)
+    except LabelsError as error:
+        raise typer.BadParameter(str(error)) from error
     path = write_report(found, out)
     for table in found.tags:
         measured = table.measures["roc_auc"].bundle
