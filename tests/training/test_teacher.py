@@ -215,9 +215,7 @@ def test_weights_survive_the_way_through_a_checkpoint() -> None:
 def test_the_plain_network_equals_the_published_order_of_operations() -> None:
     """Convolution, ReLU, normalisation, maximum: with scales of both signs the order matters."""
     network = _random_vgg()
-    states = network.input_norm(torch.randn(2, 187, 96).unsqueeze(1))
-    mels = (states - network.input_norm.bias.view(1, -1, 1, 1)).squeeze(1).detach()
-    mels = mels / network.input_norm.weight  # whatever it is: the same goes in on both sides
+    mels = torch.randn(2, 187, 96)
     expected = network.input_norm(mels.unsqueeze(1))
     for i, (window, step) in enumerate(
         [((4, 1), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4))]
