@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from models.bundle.manifest import (
 )
 from models.checksum import file_sha256
 from models.errors import BundleDamagedError, BundleError, BundleFormatError, BundleNotFoundError
+from models.whole_file import sync_file, sync_folder
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
@@ -141,21 +141,6 @@ def replace_folder(new: Path, target: Path) -> None:
     else:
         new.rename(target)
     sync_folder(target.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_file(path: Path, content: Content) -> FileEntry:

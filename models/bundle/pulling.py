@@ -17,11 +17,12 @@ from pathlib import Path
 
 import httpx
 
-from models.bundle.disk import replace_folder, sync_file, sync_folder
+from models.bundle.disk import replace_folder
 from models.bundle.loading import default_store, store_folder
 from models.bundle.pins import HUB_URL, PUBLISHED_MODELS, SOURCE_FILE, PinnedFile, PublishedModel
 from models.checksum import file_sha256
 from models.errors import PullError
+from models.whole_file import sync_file, sync_folder
 
 # Room that must be left on the disk after the download.
 SPARE_BYTES = 256 * 1024 * 1024

@@ -8,7 +8,6 @@ old checkpoint or the new one. Tensors are named `model.*`, `optimiser.<paramete
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 
 from models.training import distributed
 from models.training.sharding import part_like, whole
+from models.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 
@@ -69,13 +69,9 @@ def save_checkpoint(
         "state": json.dumps(asdict(state)),
         "optimiser_groups": json.dumps(packed["param_groups"]),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-              temporary, metadata=header)  # fmt: skip
-    with temporary.open("rb+") as written:
-        os.fsync(written.fileno())
-    temporary.replace(path)
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with whole_file(path) as draft:
+        save_file(on_cpu, draft, metadata=header)
 
 
 def load_checkpoint(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast, get_args
+
+from models.whole_file import whole_file
 
 Split = Literal["train", "valid", "test"]
 CaptionKind = Literal["fact", "title", "teacher"]
@@ -115,17 +116,12 @@ def read_manifest(path: Path) -> list[ManifestEntry]:
 
 
 def write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
-    """Validate, then write a manifest whole or not at all (temporary file, fsync, rename)."""
+    """Validate, then write a manifest."""
     listed = list(entries)
     validate_manifest(listed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as out:
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as out:
         for entry in listed:
             out.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
 
 
 def entry_from_json(record: Mapping[str, Any]) -> ManifestEntry:

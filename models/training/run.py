@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.training import distributed
 from models.training.settings import to_json
+from models.whole_file import whole_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -99,11 +100,9 @@ class Run:
         return read_json(self.folder / "config.json")
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file of the run, whole or not at all."""
-        path = self.folder / name
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        temporary.replace(path)
+        """Write a JSON file of the run."""
+        with whole_file(self.folder / name) as draft:
+            draft.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def log(self, update: int, kind: str, values: Mapping[str, float]) -> None:
         """Add one line of numbers, to metrics.jsonl and to TensorBoard."""
@@ -120,10 +119,8 @@ class Run:
     def forget_after(self, update: int) -> None:
         """Drop lines past a checkpoint, which a resumed run will write again."""
         lines = [line for line in self.read_metrics() if line["update"] <= update]
-        path = self.folder / "metrics.jsonl"
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-        temporary.replace(path)
+        with whole_file(self.folder / "metrics.jsonl") as draft:
+            draft.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
 
     def read_metrics(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of metrics.jsonl; a line cut off by a crash ends it."""

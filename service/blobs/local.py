@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from models.whole_file import sync_folder
 from service.blobs.incoming import IncomingFile, IncomingFolder, disk_full_said
 from service.blobs.store import BlobInfo, BlobMissing, blob_key, find_hash, read_part
 
@@ -41,7 +42,7 @@ class LocalPendingBlob:
         with disk_full_said():
             _make_durable_dir(target.parent, self._store.root)
             self.path.replace(target)
-            _fsync_dir(target.parent)
+            sync_folder(target.parent)
 
 
 class LocalBlobStore:
@@ -90,7 +91,7 @@ class LocalBlobStore:
             path.unlink()
         except FileNotFoundError:
             return False
-        _fsync_dir(path.parent)
+        sync_folder(path.parent)
         return True
 
     def list_blobs(self) -> Iterator[BlobInfo]:
@@ -117,12 +118,4 @@ def _make_durable_dir(folder: Path, root: Path) -> None:
     if folder != root:
         _make_durable_dir(folder.parent, root)
     folder.mkdir(exist_ok=True)
-    _fsync_dir(folder.parent)
-
-
-def _fsync_dir(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)

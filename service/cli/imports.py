@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from models.whole_file import whole_file
 from service.cli.batch import failures_of, note_of
 from service.cli.client import Client, connect, raise_problem
 from service.cli.options import FilterOption, Key, Limit, Url, read_settings, target
@@ -102,12 +102,8 @@ def export(
 
     async def save(client: Client) -> None:
         await _check_filter(client, filter_)
-        part = path.with_name(path.name + ".part")
-        try:
+        with whole_file(path) as part:
             await _download(client, file_format, filter_, part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
     asyncio.run(_call(save, url, key))
     console().print(f"{path}: {size(path.stat().st_size)}", highlight=False)
@@ -169,14 +165,12 @@ async def _download(
         with part.open("wb") as file:
             async for chunk in response.aiter_bytes():
                 file.write(chunk)
-            os.fsync(file.fileno())
 
 
 def _write(chunks: Any, part: Path) -> None:
     with part.open("wb") as file:
         for chunk in chunks:
             file.write(chunk)
-        os.fsync(file.fileno())
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, object]]:

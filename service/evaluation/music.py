@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.interface import MusicTextEncoder, Vectors
 from models.training.manifest import ManifestEntry, read_manifest
+from models.whole_file import whole_file
 from service.audio.clips import batch_clips
 from service.audio.decode import stream_clips
 from service.audio.errors import DecodeError
@@ -142,11 +143,8 @@ def _clips_of(
         except DecodeError:
             logger.warning("%s could not be decoded", entry.id)
             return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        with temporary.open("wb") as out:
+        with whole_file(path) as draft, draft.open("wb") as out:
             np.save(out, vectors.astype(np.float16))
-        temporary.replace(path)
     stored: Vectors = np.load(path, allow_pickle=False).astype(np.float32)
     return stored
 

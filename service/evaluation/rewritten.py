@@ -16,6 +16,7 @@ import soxr
 from models.interface import MusicTextEncoder, Vectors
 from models.training.corpus.audio import decode, decode_mono
 from models.training.evaluation.robustness import write_file
+from models.whole_file import whole_file
 from service.evaluation.music import Recording
 
 RATE_HZ = 44_100
@@ -95,12 +96,9 @@ def _clips_of(
         samples = decode(recording.path, RATE_HZ)[:2]
         for way in missing:
             known[way.name] = _embed_way(samples, way, encoder)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        with temporary.open("wb") as out:
-            halves = {name: clips.astype(np.float16) for name, clips in known.items()}
+        halves = {name: clips.astype(np.float16) for name, clips in known.items()}
+        with whole_file(path) as draft, draft.open("wb") as out:
             np.savez(out, allow_pickle=False, **halves)
-        temporary.replace(path)
     return {way.name: known[way.name] for way in ways}
 
 

@@ -22,6 +22,7 @@ from models.audio.windows import take_window
 from models.interface import MusicTextEncoder
 from models.training.decode import decode_mono
 from models.training.manifest import ManifestEntry
+from models.whole_file import whole_file
 
 Vectors = NDArray[np.float32]
 Query = Sequence[str]
@@ -146,11 +147,8 @@ def embed_track(encoder: MusicTextEncoder, samples: Vectors) -> Vectors:
 
 
 def _save(path: Path, means: dict[str, Vectors]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    with whole_file(path) as draft, draft.open("wb") as stream:
         np.savez(stream, sha256=np.asarray(list(means)), vectors=np.stack(list(means.values())))
-    temporary.replace(path)
 
 
 def fingerprint_of(texts: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ Legend: R windows (rows), K tags, D embedding width.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from models.training.manifest import ManifestEntry
 from models.training.teacher.vocabulary import TEACHER_TAGS
 from models.training.teacher.windows import count_windows
+from models.whole_file import whole_file
 
 TEACHER = "musicnn 0.1.0, four networks"
 """Whose opinion a label file holds: those of another teacher are not mixed with it."""
@@ -61,9 +61,8 @@ def read_labels(path: Path) -> TeacherLabels:
 
 
 def write_labels(path: Path, labels: TeacherLabels) -> None:
-    """Write a label file whole or not at all (temporary file, fsync, rename)."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    """Write a label file."""
+    with whole_file(path) as draft, draft.open("wb") as stream:
         np.savez(
             stream,
             teacher=np.asarray(TEACHER),
@@ -74,9 +73,6 @@ def write_labels(path: Path, labels: TeacherLabels) -> None:
             logits=labels.logits,
             embeddings=labels.embeddings,
         )
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def seconds_by_track(labels: TeacherLabels) -> dict[str, float]:

@@ -10,7 +10,6 @@ hundredth of the spread between windows. They are used for the very corpus that 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.training.manifest import ManifestEntry
 from models.training.teacher.label_store import TEACHER, TeacherLabels
+from models.whole_file import whole_file
 
 PATH = Path(__file__).with_name("released_labels.npz")
 _LEVELS = 255
@@ -34,10 +34,9 @@ def identity_of(entries: Sequence[ManifestEntry]) -> str:
 
 
 def pack_labels(path: Path, labels: TeacherLabels, entries: Sequence[ManifestEntry]) -> None:
-    """Write labels of a corpus in eight bits (temporary file, fsync, rename)."""
+    """Write labels of a corpus in eight bits."""
     tracks, rows = np.unique(labels.track_ids, return_inverse=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    with whole_file(path) as draft, draft.open("wb") as stream:
         np.savez_compressed(
             stream,
             teacher=np.asarray(TEACHER),
@@ -49,9 +48,6 @@ def pack_labels(path: Path, labels: TeacherLabels, entries: Sequence[ManifestEnt
             **_packed("logits", labels.logits),
             **_packed("embeddings", labels.embeddings.astype(np.float32)),
         )
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def find_released(entries: Sequence[ManifestEntry], path: Path = PATH) -> TeacherLabels | None:

@@ -21,6 +21,7 @@ from models.networks.muq_mulan import MuQMuLan
 from models.training.decode import SAMPLE_RATE_HZ, decode_mono
 from models.training.evaluation.probing.tasks import ProbeTask
 from models.training.manifest import ManifestEntry
+from models.whole_file import whole_file
 
 _BATCH = 8
 _SHORTEST_S = 0.5
@@ -119,8 +120,5 @@ def _layer_means(
 
 
 def _save(path: Path, known: dict[str, NDArray[np.float16]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
+    with whole_file(path) as draft, draft.open("wb") as stream:
         np.savez(stream, **known)  # type: ignore[arg-type]  # numpy names two other keywords
-    temporary.replace(path)
