@@ -25,10 +25,11 @@ from models.bundle.making import BundleFacts, BundleStorage, Extras, amend_bundl
 from models.bundle.manifest import Manifest
 from models.bundle.onnx_towers import OnnxTowers
 from models.checksum import file_sha256
+from models.training.averaging import read_averaged
 from models.training.data import open_training_data
 from models.training.manifest import read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
-from models.training.run import Run, read_json
+from models.training.run import CHECKPOINTS, Run, read_json
 
 TAG_TEMPLATES = ("{label}", "{label} music", "a {label} track")
 LABEL_KINDS = ("genre", "instrument")
@@ -110,12 +111,14 @@ def _lineage(
 ) -> dict[str, Any]:
     environment = read_json(order.run / "environment.json")
     kept = ("git_commit", "data_identity", "packages")
-    checkpoint = order.run / "checkpoints" / f"{order.checkpoint}.safetensors"
+    checkpoint = Run(order.run).checkpoint(order.checkpoint)
+    averaged = read_averaged(checkpoint)
     return {
         "recipe": f"mulan {read_json(order.run / 'config.json')['recipe']}",
         "updates": trained.update,
         "checkpoint": order.checkpoint,
         "checkpoint_sha256": file_sha256(checkpoint),
+        **({} if averaged is None else {"averaged": averaged}),
         "pretraining": _ancestors(trained),
         "environment": {name: environment[name] for name in kept},
         "text_encoder": {
@@ -151,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="the bundle's folder, which must not exist")
     parser.add_argument("--name", required=True)
     parser.add_argument("--licence", required=True, help="of the trained weights")
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    parser.add_argument("--checkpoint", choices=CHECKPOINTS, default="last")
     parser.add_argument("--labels", type=Path, action="append", default=[], help="a manifest")
     parser.add_argument("--results", type=Path, help="Markdown with held-out numbers")
     parser.add_argument("--reference-clips", type=int, default=REFERENCE_CLIPS)

@@ -122,6 +122,26 @@ def load_module(path: Path, module: torch.nn.Module, prefix: str = "") -> dict[s
     return counters
 
 
+def read_counters(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's counters alone: updates, audio and wall seconds, and the like."""
+    with safe_open(path, framework="np") as stored:
+        counters: dict[str, Any] = json.loads(stored.metadata()["state"])
+    return counters
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a checkpoint's network, tensors by their stored names, and its header without the rest.
+
+    Raises CheckpointError where it is of another schema.
+    """
+    with safe_open(path, framework="pt", device="cpu") as stored:
+        header = stored.metadata()
+        _check_schema(path, header)
+        names = [name for name in stored.keys() if name.startswith("model.")]  # noqa: SIM118
+        weights = {name: stored.get_tensor(name) for name in names}
+    return weights, {name: header[name] for name in ("schema_version", "state")}
+
+
 def has_part(path: Path, prefix: str) -> bool:
     """Whether a checkpoint's network has anything under `prefix`."""
     with safe_open(path, framework="pt", device="cpu") as stored:

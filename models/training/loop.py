@@ -51,6 +51,8 @@ class LoopConfig:
     log_every: int = 10
     validate_every: int = 100
     save_every: int = 100
+    keep: tuple[int, ...] = ()
+    """Updates whose checkpoints stay, as `update-N`, beside the last and the best."""
     activation_checkpointing: bool = False
     sync_batch_norm: bool = False
     shard: bool = False
@@ -178,6 +180,9 @@ class Trainer(Generic[BatchT]):
                 self._log(rate, speed, eta_s=elapsed_s / done * (last - self.state.update))
             if self._is_due(self.loop.validate_every):
                 self._validate()
+            # Before the last one: a run that is killed between the two comes here again.
+            if self.state.update in self.loop.keep:
+                self._save(f"update-{self.state.update}")
             if self._is_due(self.loop.save_every):
                 self._save("last")
             if self.loop.patience and self.state.stale_validations >= self.loop.patience:
@@ -285,8 +290,8 @@ class Trainer(Generic[BatchT]):
             self.state.stale_validations = 0
             self._save("best")
 
-    def _save(self, name: Literal["last", "best"]) -> None:
-        path = self.run.last_checkpoint if name == "last" else self.run.best_checkpoint
+    def _save(self, name: str) -> None:
+        path = self.run.checkpoint(name)
         save_checkpoint(path, self.task.module, self.optimiser, self.state)
 
     def _log(self, rate: float, speed: float, eta_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The commands that make models of models: `muquery train export` and `muquery train finetune`."""
+"""The commands that make models of models: `muquery train average`, `export` and `finetune`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,37 @@ from typing import Annotated
 
 import typer
 
-Checkpoint = Annotated[str, typer.Option(help="last or best.")]
+Checkpoint = Annotated[str, typer.Option(help="last, best or averaged.")]
 
 
 def add_model_commands(app: typer.Typer) -> None:
     """Add the commands to `muquery train`."""
+    app.command("average")(average_command)
     app.command("export")(export_command)
     app.command("finetune")(finetune_command)
+
+
+def average_command(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", exists=True)],
+    earlier: Annotated[
+        Path, typer.Argument(help="A checkpoint of a run that it went on from.", exists=True)
+    ],
+    share: Annotated[float, typer.Option(help="Of the earlier weights, between 0 and 1.")] = 0.25,
+) -> None:
+    """Average a run's last weights with earlier ones: RUN/checkpoints/averaged.safetensors.
+
+    A run keeps the checkpoints of `--set loop.keep=500,900`. Use it by `--checkpoint averaged`.
+    """
+    from models.training.averaging import average_checkpoints
+    from models.training.checkpoint import CheckpointError
+    from models.training.run import Run
+
+    later, out = Run(run).last_checkpoint, Run(run).checkpoint("averaged")
+    try:
+        tensors = average_checkpoints(later, earlier, share, out)
+    except (CheckpointError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{out}: {tensors} tensors averaged")
 
 
 def export_command(
@@ -38,10 +62,12 @@ def export_command(
     """
     from models.errors import ModelError
     from models.training.published_export import ExportError, export_published
-    from models.training.run import RunError, read_json
+    from models.training.run import CHECKPOINTS, RunError, read_json
 
-    if layout not in ("bundle", "published") or checkpoint not in ("last", "best"):
-        raise typer.BadParameter("--layout is bundle or published, --checkpoint last or best")
+    if layout not in ("bundle", "published"):
+        raise typer.BadParameter("--layout is bundle or published")
+    if checkpoint not in CHECKPOINTS:
+        raise typer.BadParameter(f"--checkpoint is one of {', '.join(CHECKPOINTS)}")
     try:
         if layout == "published":
             written = export_published(run, out, checkpoint, rvq)

@@ -4,7 +4,7 @@ config.json        stage, recipe and every setting
 environment.json   code commit, packages, machine, identity of the data
 metrics.jsonl      one line per logged update or validation
 tensorboard/       the same numbers for TensorBoard
-checkpoints/       last.safetensors, best.safetensors
+checkpoints/       last.safetensors, best.safetensors, and what else was kept or averaged
 plots/             PNG curves, drawn when the run ends
 report.json        why a run stopped early, where it did
 """
@@ -27,6 +27,8 @@ from models.whole_file import whole_file
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+CHECKPOINTS = ("last", "best", "averaged")
+"""Names of checkpoints that a bundle can be made of."""
 _PACKAGES = ("torch", "numpy", "av", "soxr", "safetensors", "muquery")
 
 
@@ -87,13 +89,17 @@ class Run:
             raise RunError(f"{folder} holds a run of {found['stage']}, not of {stage}")
         return cls(folder)
 
+    def checkpoint(self, name: str) -> Path:
+        """The path of a checkpoint: last, best, averaged, or update-N where one was kept."""
+        return self.folder / "checkpoints" / f"{name}.safetensors"
+
     @property
     def last_checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "last.safetensors"
+        return self.checkpoint("last")
 
     @property
     def best_checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "best.safetensors"
+        return self.checkpoint("best")
 
     @property
     def config(self) -> dict[str, Any]:

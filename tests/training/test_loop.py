@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     assert losses(parts) == losses(whole)
     for name, value in reference.task.module.state_dict().items():
         assert torch.equal(value, resumed.task.module.state_dict()[name]), name
+
+
+def test_named_updates_keep_their_checkpoints(tmp_path: Path) -> None:
+    loop = dataclasses.replace(LOOP, keep=(4, 12))
+    trainer = Trainer(LineTask(), new_run(tmp_path / "run"), OPTIMISER, loop)
+    trainer.train(stop_after=5)
+    kept = trainer.run.checkpoint("update-4")
+    before = kept.read_bytes()
+    trainer.train()
+    assert kept.read_bytes() == before
+    weights = nn.ModuleDict({"module": LineTask().module})["module"]
+    assert load_module(kept, weights)["update"] == 4
+    assert trainer.run.checkpoint("update-12").exists()
+    assert not trainer.run.checkpoint("update-6").exists()
 
 
 def test_non_finite_loss_stops_before_the_step_with_a_report(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import models
 from models.bundle.disk import read_manifest as read_bundle
 from models.bundle.loading import BUNDLES_FOLDER, DEFAULT_BUNDLE
 from models.bundle.verifying import verify_bundle
+from models.checksum import file_sha256
 from models.training.bundled import material, stage_runs
 from models.training.bundled.card import (
     Material,
@@ -48,7 +49,7 @@ from models.training.cli import train_app
 from models.training.countdown import clock, counted
 from models.training.manifest import read_manifest, write_manifest
 from models.training.mel_cache import build_mel_cache
-from models.training.run import RunError, read_json
+from models.training.run import Run, RunError, read_json
 from models.training.settings import from_json, to_json
 from models.training.teacher.label_store import read_labels
 from models.training.teacher.released import find_released, pack_labels
@@ -121,7 +122,14 @@ def test_one_command_makes_a_bundle_that_serves(made: tuple[Path, str]) -> None:
     lineage = read_bundle(root / "model").lineage
     assert lineage["recipe"] == "mulan tiny-robust"
     assert [run["stage"] for run in lineage["pretraining"]] == ["mulan", "muq", "mel_rvq"]
-    assert "[4/10] mel_rvq" in output
+    robust = root / "runs" / "mulan-tiny-robust"
+    assert lineage["checkpoint_sha256"] == file_sha256(Run(robust).checkpoint("averaged"))
+    assert lineage["averaged"]["earlier_updates"] == 20
+    assert (
+        "share of 0.25, those of the contrastive stage after 20 updates"
+        in (root / "model" / "MODEL_CARD.md").read_text()
+    )
+    assert "[4/11] mel_rvq" in output
     assert "done before" in output  # the manifest and the text encoder were given
     report = read_json(root / "model-evaluation" / "report.json")
     assert report["model_id"] == encoder.model_id
@@ -195,10 +203,10 @@ def test_called_again_it_does_nothing_and_says_so(made: tuple[Path, str]) -> Non
     before = {path: path.stat().st_mtime_ns for path in (root / "model").iterdir()}
     again = call(root)
     assert again.exit_code == 0, again.output
-    assert again.output.count("done before") == 10
+    assert again.output.count("done before") == 11
     assert {path: path.stat().st_mtime_ns for path in (root / "model").iterdir()} == before
     plan = call(root, "--plan")
-    assert plan.output.count(" done") == 10
+    assert plan.output.count(" done") == 11
 
 
 def test_it_is_held_against_the_shipped_bundle(made: tuple[Path, str]) -> None:

@@ -43,13 +43,14 @@ class Material:
     """What a card is written from, beside the report: the runs, the manifest, the licence.
 
     `taught_s` are the seconds of each track, by its id, that a teacher has heard; none had a
-    teacher where it is None.
+    teacher where it is None. `averaged` is what the lineage says of averaged weights.
     """
 
     runs: Sequence[StageRun]
     entries: Sequence[ManifestEntry]
     licence: str
     taught_s: Mapping[str, float] | None
+    averaged: Json | None = None
 
 
 def languages_measured(report: Json) -> tuple[str, ...]:
@@ -80,6 +81,7 @@ def results_markdown(report: Json, material: Material) -> str:
         "\n".join(f"- {line}" for line in weaknesses(report)) or "Nothing was measured.",
         "## Training",
         "\n".join(_run_rows(material.runs)),
+        *_averaged(material.averaged),
         *_taught(material),
         "## Data",
         *_data(material.entries),
@@ -212,6 +214,15 @@ def _run_rows(runs: Sequence[StageRun]) -> Iterator[str]:
         assert counters is not None, "a finished run has a checkpoint"
         hours, wall = counters["audio_s"] / 3600, clock(counters["wall_s"])
         yield f"| {run.stage} | {run.recipe_name} | {counters['update']} | {hours:.1f} | {wall} |"
+
+
+def _averaged(facts: Json | None) -> Iterator[str]:
+    if facts:
+        yield (
+            f"The weights are the mean of the last ones and, with a share of "
+            f"{facts['share_of_earlier']:g}, those of the contrastive stage after "
+            f"{facts['earlier_updates']} updates (weight averaging, arXiv 2109.01903)."
+        )
 
 
 def _taught(material: Material) -> Iterator[str]:

@@ -7,12 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.training.averaging import average_checkpoints, is_average_of
 from models.training.bundled import finishing, material, stage_runs
 from models.training.bundled.costs import STEP_COSTS, Cost, cost_of_run
-from models.training.bundled.recipe import BundledRecipe, Folders, StageRun, list_stage_runs
+from models.training.bundled.recipe import (
+    Average,
+    BundledRecipe,
+    Folders,
+    StageRun,
+    list_stage_runs,
+)
 from models.training.corpus.render import FONTS, HELD_OUT_FONT
 from models.training.countdown import Say
 from models.training.evaluation.sets import FETCHED
+from models.training.run import Run
 
 _FETCHING = ("apt-get", "dpkg")
 _RENDERING = ("mma", "fluidsynth")
@@ -44,6 +52,7 @@ def list_steps(
     steps = [
         *_material_steps(recipe, folders, processes),
         *(_run_step(field, run, processes) for field, run in runs.items()),
+        *([_average_step(recipe.average, runs)] if recipe.average else []),
         *_finishing_steps(recipe, list(runs.values()), folders, with_test),
     ]
     return [_with_cost(step, runs) for step in steps] if name == "small" else steps
@@ -98,6 +107,23 @@ def _run_step(field: str, run: StageRun, processes: int) -> Step:
     )
 
 
+def _average_step(average: Average, runs: dict[str, StageRun]) -> Step:
+    run = runs["robust"]
+    later, out = (Run(run.folder).checkpoint(name) for name in ("last", "averaged"))
+    earlier = Run(runs["mulan"].folder).checkpoint(f"update-{average.update}")
+
+    def averages(_: Say) -> None:
+        average_checkpoints(later, earlier, average.share, out)
+
+    return Step(
+        name="average",
+        what=f"mix {average.share:.0%} of mulan after {average.update} updates into its weights",
+        folder=run.folder,
+        is_done=lambda: is_average_of(out, later, earlier, average.share),
+        run=averages,
+    )
+
+
 def _finishing_steps(
     recipe: BundledRecipe, runs: list[StageRun], folders: Folders, with_test: bool
 ) -> list[Step]:
@@ -113,7 +139,7 @@ def _finishing_steps(
         name="bundle",
         what="export, embed the reference, fit probabilities",
         folder=folders.out,
-        is_done=lambda: finishing.bundle_is_made(runs[-1], folders),
+        is_done=lambda: finishing.bundle_is_made(recipe, runs[-1], folders),
         run=lambda _: finishing.make_the_bundle(recipe, runs[-1], folders, with_test),
     )
     evaluation = Step(

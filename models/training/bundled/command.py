@@ -49,12 +49,15 @@ def bundled_command(
         read_journal,
         run_steps,
     )
+    from models.training.checkpoint import CheckpointError
     from models.training.corpus.fetch import FetchError
     from models.training.countdown import clock
     from models.training.run import RunError
     from models.training.settings import SettingError, override, to_json
     from models.training.teacher.label_store import LabelsError
 
+    refused = (CheckpointError, FetchError, LabelsError, ModelError, NotReadyError, RunError,
+               SettingError)  # fmt: skip
     if recipe not in BUNDLED_RECIPES:
         raise typer.BadParameter(f"there are the recipes {', '.join(BUNDLED_RECIPES)}")
     folders = Folders(out, corpus, runs, evaluation or out.with_name(f"{out.name}-evaluation"))
@@ -73,7 +76,7 @@ def bundled_command(
             return
         run_steps(steps, runs / JOURNAL, typer.echo)
         made, shipped = made_record(folders), shipped_record()
-    except (FetchError, LabelsError, ModelError, NotReadyError, RunError, SettingError) as error:
+    except refused as error:
         raise typer.BadParameter(str(error)) from error
     took = read_journal(runs / JOURNAL)
     typer.echo(f"{out}: model_id {made['model_id']}; report in {folders.evaluation}")

@@ -35,6 +35,7 @@ STEP_COSTS = {
     "text": Cost(20, 96, 46),
     "teacher": Cost(5180, 45, 30),
     "mels": Cost(335, 2140),
+    "average": Cost(2, 10),
     "sets": Cost(20, 730, 290),
     "bundle": Cost(90, 57),
     "evaluation": Cost(500, 5),

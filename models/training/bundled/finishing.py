@@ -18,18 +18,18 @@ from models.training.bundled.record import (
 from models.training.bundled.stage_runs import identity_of
 from models.training.countdown import Say
 from models.training.manifest import read_manifest, write_manifest
-from models.training.run import RunError, read_json
+from models.training.run import Run, RunError, read_json
 
 REPORT = "report.json"
 
 
-def bundle_is_made(run: StageRun, folders: Folders) -> bool:
-    """Whether OUT holds the bundle of this run's last checkpoint; RunError for another bundle."""
+def bundle_is_made(recipe: BundledRecipe, run: StageRun, folders: Folders) -> bool:
+    """Whether OUT holds the bundle of this run's checkpoint; RunError for another bundle."""
     from models.bundle.disk import read_manifest as read_bundle
 
     if not folders.out.exists():
         return False
-    checkpoint = run.folder / "checkpoints" / "last.safetensors"
+    checkpoint = Run(run.folder).checkpoint(_checkpoint_of(recipe))
     lineage = read_bundle(folders.out).lineage
     made_of = lineage.get("checkpoint_sha256")
     if not checkpoint.exists() or made_of != file_sha256(checkpoint):
@@ -52,11 +52,16 @@ def make_the_bundle(
             out=making,
             name=folders.out.name,
             licence=recipe.licence,
+            checkpoint=_checkpoint_of(recipe),
             labels=labels,
             reference_clips=recipe.reference_clips,
         )
     )
     making.rename(folders.out)
+
+
+def _checkpoint_of(recipe: BundledRecipe) -> str:
+    return "averaged" if recipe.average else "last"
 
 
 def _calibration_manifests(folders: Folders, with_test: bool) -> tuple[Path, ...]:
@@ -144,7 +149,8 @@ def describe_the_bundle(recipe: BundledRecipe, runs: list[StageRun], folders: Fo
         content = read_file(folders.out, manifest, CALIBRATION_FILE)
         calibration = calibration_from_json(content).facts
     taught_s = seconds_by_track(read_labels(folders.teacher)) if recipe.teacher_windows else None
-    material = Material(runs, entries, recipe.licence, taught_s)
+    averaged = manifest.lineage.get("averaged")
+    material = Material(runs, entries, recipe.licence, taught_s, averaged)
     card = render_card(
         CardFacts(
             manifest=manifest,

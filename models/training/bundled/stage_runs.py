@@ -10,9 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import safe_open
-
-from models.training import distributed
+from models.training import checkpoint, distributed
 from models.training.bundled.recipe import StageRun
 from models.training.manifest import read_manifest
 from models.training.mel_cache import cache_identity
@@ -23,7 +21,14 @@ Standing = Literal["new", "begun", "finished"]
 
 # Settings that do not change what is learned, and those that say where something lies.
 _HOW = frozenset(
-    {"loop.threads", "loop.device", "loop.log_every", "loop.save_every", "data.decode_threads"}
+    {
+        "loop.threads",
+        "loop.device",
+        "loop.log_every",
+        "loop.save_every",
+        "loop.keep",
+        "data.decode_threads",
+    }
 )
 _WHERE = frozenset(
     {"manifest", "cache", "text_folder", "labels", "rvq_run", "muq_run", "start_from"}
@@ -85,9 +90,7 @@ def read_counters(folder: Path) -> dict[str, Any] | None:
     path = folder / "checkpoints" / "last.safetensors"
     if not path.exists():
         return None
-    with safe_open(path, framework="np") as stored:
-        counters: dict[str, Any] = json.loads(stored.metadata()["state"])
-    return counters
+    return checkpoint.read_counters(path)
 
 
 def differing_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

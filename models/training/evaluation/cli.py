@@ -87,9 +87,9 @@ def evaluate_run_command(
     manifest: Annotated[list[Path], typer.Option(help="Held-out tracks; may be repeated.")],
     cache: Annotated[Path, typer.Option(help="Mel cache that holds these tracks.")],
     out: Annotated[Path | None, typer.Option(help="RUN/evaluation by default.")] = None,
-    best: Annotated[
-        bool, typer.Option("--best", help="The best checkpoint, not the last.")
-    ] = False,
+    checkpoint: Annotated[
+        str, typer.Option(help="last, best, averaged, or update-N where one was kept.")
+    ] = "last",
     threads: Threads = 0,
 ) -> None:
     """Zero-shot tags and retrieval of a training run on any manifest, with intervals and chance."""
@@ -108,7 +108,7 @@ def evaluate_run_command(
     if threads:
         torch.set_num_threads(threads)
     folder = out or run / "evaluation"
-    model = TrainedEmbedder(load_trained_mulan(run, "best" if best else "last"))
+    model = TrainedEmbedder(load_trained_mulan(run, checkpoint))
     mels = MelCache(cache)
     evaluations = [
         evaluate_set(model, mels, read_manifest(path), path.stem, plots=folder) for path in manifest
