@@ -99,8 +99,8 @@ def bundled_small() -> BundledRecipe:
     """The model that is shipped: stages `small`, 800 updates of `small-robust`, and their average
     with the weights of `mulan` after 500 updates.
 
-    Early weights hear recordings better, late ones captions and renders; in the mean a quarter of the
-    early ones keeps most of both (docs/experiments.md).
+    Early weights hear recordings better, late ones captions and renders; in the mean a quarter of
+    the early ones keeps most of both (docs/experiments.md).
     """
     return BundledRecipe(
         mel_rvq=mel_rvq_small(),
