@@ -25,7 +25,7 @@ from models.bundle.making import BundleFacts, BundleStorage, Extras, amend_bundl
 from models.bundle.manifest import Manifest
 from models.bundle.onnx_towers import OnnxTowers
 from models.checksum import file_sha256
-from models.training.averaging import read_averaged
+from models.training.checkpoint import read_extras
 from models.training.data import open_training_data
 from models.training.manifest import read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
@@ -112,13 +112,12 @@ def _lineage(
     environment = read_json(order.run / "environment.json")
     kept = ("git_commit", "data_identity", "packages")
     checkpoint = Run(order.run).checkpoint(order.checkpoint)
-    averaged = read_averaged(checkpoint)
     return {
         "recipe": f"mulan {read_json(order.run / 'config.json')['recipe']}",
         "updates": trained.update,
         "checkpoint": order.checkpoint,
         "checkpoint_sha256": file_sha256(checkpoint),
-        **({} if averaged is None else {"averaged": averaged}),
+        **read_extras(checkpoint),
         "pretraining": _ancestors(trained),
         "environment": {name: environment[name] for name in kept},
         "text_encoder": {

@@ -7,16 +7,21 @@ not (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+from torch import Tensor
 
 from models.checksum import file_sha256
-from models.training.checkpoint import CheckpointError, read_counters, read_weights
-from models.whole_file import whole_file
+from models.training.checkpoint import (
+    CheckpointError,
+    read_counters,
+    read_extras,
+    read_weights,
+    rewrite_weights,
+)
+
+_HEADER = "averaged"
 
 
 def average_checkpoints(later: Path, earlier: Path, share: float, out: Path) -> int:
@@ -33,9 +38,9 @@ def average_checkpoints(later: Path, earlier: Path, share: float, out: Path) -> 
         raise CheckpointError(
             f"{earlier} does not exist: a run keeps the checkpoints that loop.keep names"
         )
-    weights, header = read_weights(later)
+    weights, _ = read_weights(later)
     before, _ = read_weights(earlier)
-    averaged = 0
+    means: dict[str, Tensor] = {}
     for name, value in weights.items():
         if name not in before or not value.is_floating_point():
             continue
@@ -43,25 +48,16 @@ def average_checkpoints(later: Path, earlier: Path, share: float, out: Path) -> 
             raise CheckpointError(f"{later} and {earlier} are of different networks: {name}")
         # In double precision, so that the order of the two does not matter.
         mean = (1.0 - share) * value.double() + share * before[name].double()
-        weights[name] = mean.to(value.dtype)
-        averaged += 1
-    if not averaged:
+        means[name] = mean
+    if not means:
         raise CheckpointError(f"{later} and {earlier} have no weights in common")
-    facts = _facts(later, earlier, share)
-    with whole_file(out) as draft:
-        save_file(
-            {name: value.contiguous() for name, value in weights.items()},
-            draft,
-            metadata={**header, "averaged": json.dumps(facts)},
-        )
-    return averaged
+    rewrite_weights(later, out, means, {_HEADER: _facts(later, earlier, share)})
+    return len(means)
 
 
 def read_averaged(path: Path) -> dict[str, Any] | None:
     """Say of what a checkpoint is the mean: share, updates, SHA-256; None where it is none."""
-    with safe_open(path, framework="np") as stored:
-        facts = stored.metadata().get("averaged")
-    return None if facts is None else dict(json.loads(facts))
+    return read_extras(path).get(_HEADER)
 
 
 def is_average_of(out: Path, later: Path, earlier: Path, share: float) -> bool:

@@ -8,6 +8,7 @@ old checkpoint or the new one. Tensors are named `model.*`, `optimiser.<paramete
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from models.training.sharding import part_like, whole
 from models.whole_file import whole_file
 
 SCHEMA_VERSION = 1
+_EXTRAS = "extras"
 
 
 class CheckpointError(RuntimeError):
@@ -140,6 +142,36 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         names = [name for name in stored.keys() if name.startswith("model.")]  # noqa: SIM118
         weights = {name: stored.get_tensor(name) for name in names}
     return weights, {name: header[name] for name in ("schema_version", "state")}
+
+
+def rewrite_weights(
+    source: Path, out: Path, changed: Mapping[str, torch.Tensor], extras: Mapping[str, Any]
+) -> None:
+    """Write `source`'s network with some tensors changed, and what `extras` say in its header.
+
+    What `source` said in its own stays. The optimiser is left out: nothing can be trained on from
+    such a checkpoint. Tensors keep their type. Raises CheckpointError for a name or shape that
+    `source` does not have.
+    """
+    weights, header = read_weights(source)
+    for name, value in changed.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise CheckpointError(f"{source.name} has no {name} of shape {tuple(value.shape)}")
+        weights[name] = value.to(weights[name].dtype)
+    told = {**read_extras(source), **extras}
+    with whole_file(out) as draft:
+        save_file(
+            {name: value.contiguous() for name, value in weights.items()},
+            draft,
+            metadata={**header, _EXTRAS: json.dumps(told)},
+        )
+
+
+def read_extras(path: Path) -> dict[str, Any]:
+    """Read what was said in the header of a checkpoint that was made of others; {} for others."""
+    with safe_open(path, framework="np") as stored:
+        extras: dict[str, Any] = json.loads(stored.metadata().get(_EXTRAS, "{}"))
+    return extras
 
 
 def has_part(path: Path, prefix: str) -> bool:

@@ -1,4 +1,5 @@
-"""The commands that make models of models: `muquery train average`, `export` and `finetune`."""
+"""The commands that make models of models: `muquery train average`, `translate`, `export`,
+`finetune`."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-Checkpoint = Annotated[str, typer.Option(help="last, best or averaged.")]
+Checkpoint = Annotated[str, typer.Option(help="last, best, averaged or translated.")]
 
 
 def add_model_commands(app: typer.Typer) -> None:
     """Add the commands to `muquery train`."""
     app.command("average")(average_command)
+    app.command("translate")(translate_command)
     app.command("export")(export_command)
     app.command("finetune")(finetune_command)
 
@@ -38,6 +40,29 @@ def average_command(
     except (CheckpointError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"{out}: {tensors} tensors averaged")
+
+
+def translate_command(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished mulan run.", exists=True)],
+    checkpoint: Checkpoint = "last",
+    keep: Annotated[
+        float, typer.Option(help="Weight of English texts, which are to stay where they are.")
+    ] = 2.0,
+) -> None:
+    """Teach a run's text side common tags in six languages: RUN/checkpoints/translated.safetensors.
+
+    For runs that read a multilingual encoder's sentence embeddings. Use it by
+    `--checkpoint translated`.
+    """
+    from models.training.checkpoint import CheckpointError
+    from models.training.run import Run, RunError
+    from models.training.translations import teach_translations
+
+    try:
+        pairs = teach_translations(run, checkpoint, "translated", keep)
+    except (CheckpointError, RunError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{Run(run).checkpoint('translated')}: {pairs} translations taught")
 
 
 def export_command(

@@ -4,7 +4,7 @@ config.json        stage, recipe and every setting
 environment.json   code commit, packages, machine, identity of the data
 metrics.jsonl      one line per logged update or validation
 tensorboard/       the same numbers for TensorBoard
-checkpoints/       last.safetensors, best.safetensors, and what else was kept or averaged
+checkpoints/       last.safetensors, best.safetensors, and what else was kept or made of them
 plots/             PNG curves, drawn when the run ends
 report.json        why a run stopped early, where it did
 """
@@ -27,7 +27,7 @@ from models.whole_file import whole_file
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-CHECKPOINTS = ("last", "best", "averaged")
+CHECKPOINTS = ("last", "best", "averaged", "translated")
 """Names of checkpoints that a bundle can be made of."""
 _PACKAGES = ("torch", "numpy", "av", "soxr", "safetensors", "muquery")
 
@@ -90,7 +90,7 @@ class Run:
         return cls(folder)
 
     def checkpoint(self, name: str) -> Path:
-        """The path of a checkpoint: last, best, averaged, or update-N where one was kept."""
+        """The path of a checkpoint: one of CHECKPOINTS, or update-N where that was kept."""
         return self.folder / "checkpoints" / f"{name}.safetensors"
 
     @property

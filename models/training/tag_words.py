@@ -65,6 +65,16 @@ _TABLE = {
 }
 
 
+def list_translations() -> list[tuple[str, str]]:
+    """List English texts of one tag, in every template, each with its form in another language."""
+    return [
+        (english.format(tags=tag), other.format(tags=words[language]))
+        for tag, words in _TABLE.items()
+        for language in _LANGUAGES
+        for english, other in zip(TEMPLATES["en"], TEMPLATES[language], strict=True)
+    ]
+
+
 def translate_tag(tag: str, language: str) -> str:
     """Return a tag in a language, or as it is where the table does not have it."""
     return _TABLE.get(tag, {}).get(language, tag)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.training.bundled.disclosures import LICENCE_REASONS, SOURCES, TEACHER, TEXT_ENCODER
@@ -43,14 +43,14 @@ class Material:
     """What a card is written from, beside the report: the runs, the manifest, the licence.
 
     `taught_s` are the seconds of each track, by its id, that a teacher has heard; none had a
-    teacher where it is None. `averaged` is what the lineage says of averaged weights.
+    teacher where it is None. `lineage` is the bundle's.
     """
 
     runs: Sequence[StageRun]
     entries: Sequence[ManifestEntry]
     licence: str
     taught_s: Mapping[str, float] | None
-    averaged: Json | None = None
+    lineage: Json = field(default_factory=dict)
 
 
 def languages_measured(report: Json) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def results_markdown(report: Json, material: Material) -> str:
         "\n".join(f"- {line}" for line in weaknesses(report)) or "Nothing was measured.",
         "## Training",
         "\n".join(_run_rows(material.runs)),
-        *_averaged(material.averaged),
+        *_made_of(material.lineage),
         *_taught(material),
         "## Data",
         *_data(material.entries),
@@ -216,12 +216,18 @@ def _run_rows(runs: Sequence[StageRun]) -> Iterator[str]:
         yield f"| {run.stage} | {run.recipe_name} | {counters['update']} | {hours:.1f} | {wall} |"
 
 
-def _averaged(facts: Json | None) -> Iterator[str]:
-    if facts:
+def _made_of(lineage: Json) -> Iterator[str]:
+    if facts := lineage.get("averaged"):
         yield (
             f"The weights are the mean of the last ones and, with a share of "
             f"{facts['share_of_earlier']:g}, those of the contrastive stage after "
             f"{facts['earlier_updates']} updates (weight averaging, arXiv 2109.01903)."
+        )
+    if facts := lineage.get("translations"):
+        yield (
+            "The last map of the text side was then moved, by ridge regression, so that "
+            f"{facts['pairs']} translations of common tags (six languages, four templates) lie "
+            "where the English texts do."
         )
 
 

@@ -21,6 +21,7 @@ from models.training.corpus.render import FONTS, HELD_OUT_FONT
 from models.training.countdown import Say
 from models.training.evaluation.sets import FETCHED
 from models.training.run import Run
+from models.training.translations import is_taught, teach_translations
 
 _FETCHING = ("apt-get", "dpkg")
 _RENDERING = ("mma", "fluidsynth")
@@ -53,6 +54,7 @@ def list_steps(
         *_material_steps(recipe, folders, processes),
         *(_run_step(field, run, processes) for field, run in runs.items()),
         *([_average_step(recipe.average, runs)] if recipe.average else []),
+        *([_translate_step(recipe, runs["robust"])] if recipe.translations_keep else []),
         *_finishing_steps(recipe, list(runs.values()), folders, with_test),
     ]
     return [_with_cost(step, runs) for step in steps] if name == "small" else steps
@@ -121,6 +123,23 @@ def _average_step(average: Average, runs: dict[str, StageRun]) -> Step:
         folder=run.folder,
         is_done=lambda: is_average_of(out, later, earlier, average.share),
         run=averages,
+    )
+
+
+def _translate_step(recipe: BundledRecipe, run: StageRun) -> Step:
+    source = "averaged" if recipe.average else "last"
+    before, out = (Run(run.folder).checkpoint(name) for name in (source, "translated"))
+    keep = recipe.translations_keep
+
+    def teach(_: Say) -> None:
+        teach_translations(run.folder, source, "translated", keep)
+
+    return Step(
+        name="translate",
+        what="teach its text side what common tags are called in six languages",
+        folder=run.folder,
+        is_done=lambda: is_taught(out, before, keep),
+        run=teach,
     )
 
 

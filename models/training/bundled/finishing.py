@@ -61,6 +61,8 @@ def make_the_bundle(
 
 
 def _checkpoint_of(recipe: BundledRecipe) -> str:
+    if recipe.translations_keep:
+        return "translated"
     return "averaged" if recipe.average else "last"
 
 
@@ -149,8 +151,7 @@ def describe_the_bundle(recipe: BundledRecipe, runs: list[StageRun], folders: Fo
         content = read_file(folders.out, manifest, CALIBRATION_FILE)
         calibration = calibration_from_json(content).facts
     taught_s = seconds_by_track(read_labels(folders.teacher)) if recipe.teacher_windows else None
-    averaged = manifest.lineage.get("averaged")
-    material = Material(runs, entries, recipe.licence, taught_s, averaged)
+    material = Material(runs, entries, recipe.licence, taught_s, manifest.lineage)
     card = render_card(
         CardFacts(
             manifest=manifest,

@@ -67,7 +67,8 @@ class BundledRecipe:
     Without `build_corpus` the corpus folder must hold a manifest and a text encoder already; with
     `teacher_windows` of 0 nobody teaches but the captions; without `fetch_evaluation` the sets that
     lie in the corpus folder have to do; `open_test` opens the labelled test part. Without `average`
-    the last weights are bundled.
+    the last weights are bundled; with `translations_keep` of 0 the text side is taught no
+    translations, else that is how much it must leave English texts where they are.
     """
 
     mel_rvq: MelRvqRecipe
@@ -76,6 +77,7 @@ class BundledRecipe:
     robust: MulanRecipe
     licence: str
     average: Average | None = None
+    translations_keep: float = 0.0
     build_corpus: bool = True
     render_scale: float = 1.0
     teacher_windows: int = 24
@@ -109,6 +111,7 @@ def bundled_small() -> BundledRecipe:
         robust=mulan_small_robust(),
         licence="GPL-3.0-only",
         average=Average(update=500, share=0.25),
+        translations_keep=2.0,
     )
 
 
@@ -144,6 +147,7 @@ def bundled_tiny() -> BundledRecipe:
         robust=robust,
         licence="CC0-1.0",
         average=Average(update=20, share=0.25),
+        translations_keep=2.0,
         build_corpus=False,
         teacher_windows=0,
         fetch_evaluation=False,

@@ -88,7 +88,7 @@ def evaluate_run_command(
     cache: Annotated[Path, typer.Option(help="Mel cache that holds these tracks.")],
     out: Annotated[Path | None, typer.Option(help="RUN/evaluation by default.")] = None,
     checkpoint: Annotated[
-        str, typer.Option(help="last, best, averaged, or update-N where one was kept.")
+        str, typer.Option(help="last, best, averaged, translated, or update-N.")
     ] = "last",
     threads: Threads = 0,
 ) -> None:
