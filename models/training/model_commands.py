@@ -47,7 +47,7 @@ def translate_command(
     checkpoint: Checkpoint = "last",
     keep: Annotated[
         float, typer.Option(help="Weight of English texts, which are to stay where they are.")
-    ] = 2.0,
+    ] = 3.0,
 ) -> None:
     """Teach a run's text side common tags in six languages: RUN/checkpoints/translated.safetensors.
 

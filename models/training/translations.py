@@ -24,45 +24,39 @@ from models.networks.muq_mulan import MuQMuLan
 from models.training.checkpoint import read_extras, rewrite_weights
 from models.training.manifest import read_manifest
 from models.training.mulan import load_trained_mulan
-from models.training.queries import vocabulary
+from models.training.queries import mixed_queries, vocabulary
 from models.training.run import Run, RunError
 from models.training.tag_words import list_translations
 from models.training.text_table import TextReader
 
 _RIDGE = 1e-6
 _BATCH = 256
-_EVERY = 4
+_EVERY = 2
 _HEADER = "translations"
 _WEIGHT = "model.mulan.text.to_embedding.weight"
 
 Floats = NDArray[np.float64]
 
 
-def moved_map(
-    weight: Floats, bias: Floats, pairs: tuple[Floats, Floats], general: Floats, keep: float
-) -> Floats:
+def moved_map(weight: Floats, pairs: tuple[Floats, Floats], general: Floats, keep: float) -> Floats:
     """Return the weight [E, P] that sends the second of each pair [N, P] where the first goes.
 
-    Only directions count, so each target has the length that the translation has now. `keep` weighs
-    the general texts [G, P], which are to stay.
+    `keep` weighs the general texts [G, P], which are to stay.
     """
     english, translated = pairs
-    now = translated @ weight.T + bias
-    target = english @ weight.T + bias
-    target *= np.linalg.norm(now, axis=1, keepdims=True)
-    target /= np.linalg.norm(english @ weight.T + bias, axis=1, keepdims=True)
+    missing = (english - translated) @ weight.T
     system = translated.T @ translated / len(translated) + keep * general.T @ general / len(general)
     system += _RIDGE * np.eye(system.shape[0])
-    change = np.linalg.solve(system, translated.T @ (target - now) / len(translated)).T
+    change = np.linalg.solve(system, translated.T @ missing / len(translated)).T
     return np.asarray(weight + change)
 
 
 def teach_translations(run: Path, checkpoint: str, out: str, keep: float) -> int:
     """Write a checkpoint of a mulan run whose text side knows translations; return the pairs.
 
-    General texts are the words that the teacher is asked by, and every fourth track's first
-    caption. `keep` is the weight of these, as in `moved_map`: at 1 captions are lost, at 10
-    languages gain half as much (docs/experiments.md). Raises RunError for a run that reads no
+    General texts are the words that the teacher is asked by, mixtures of them, and every second
+    track's first caption; `keep` is their weight, as in `moved_map` (docs/experiments.md says what
+    it trades). Raises RunError for a run that reads no
     sentence embeddings.
     """
     trained = load_trained_mulan(run, checkpoint)
@@ -72,7 +66,7 @@ def teach_translations(run: Path, checkpoint: str, out: str, keep: float) -> int
     pairs = list_translations()
     entries = read_manifest(Path(trained.recipe.data.manifest))
     captions = [entry.captions[0].text for entry in entries[::_EVERY] if entry.captions]
-    general = list(dict.fromkeys([*vocabulary(), *captions]))
+    general = list(dict.fromkeys([*vocabulary(), *mixed_queries(), *captions]))
     before = [
         _before_the_map(trained.network, reader, texts)
         for texts in ([pair[0] for pair in pairs], [pair[1] for pair in pairs], general)
@@ -80,7 +74,6 @@ def teach_translations(run: Path, checkpoint: str, out: str, keep: float) -> int
     last = trained.network.text.to_embedding
     weight = moved_map(
         last.weight.detach().double().numpy(),
-        last.bias.detach().double().numpy(),
         (before[0], before[1]),
         before[2],
         keep,

@@ -23,7 +23,7 @@ def test_translations_move_to_the_english_texts_and_general_ones_stay() -> None:
     translated = english + language
     general = random.normal(size=(200, 24))
     general[:, 16:] = 0.0
-    moved = moved_map(weight, bias, (english, translated), general, keep=2.0)
+    moved = moved_map(weight, (english, translated), general, keep=2.0)
     before = _cosines(english @ weight.T + bias, translated @ weight.T + bias)
     after = _cosines(english @ moved.T + bias, translated @ moved.T + bias)
     assert (after - before).min() > 0.1
@@ -34,11 +34,11 @@ def test_translations_move_to_the_english_texts_and_general_ones_stay() -> None:
 
 def test_the_more_is_kept_the_less_moves() -> None:
     random = np.random.default_rng(1)
-    weight, bias = random.normal(size=(6, 24)), np.zeros(6)
+    weight = random.normal(size=(6, 24))
     pairs = (random.normal(size=(9, 24)), random.normal(size=(9, 24)))
     general = random.normal(size=(200, 24))
     changes = [
-        np.linalg.norm(moved_map(weight, bias, pairs, general, keep=keep) - weight)
+        np.linalg.norm(moved_map(weight, pairs, general, keep=keep) - weight)
         for keep in (0.1, 1.0, 10.0, 1000.0)
     ]
     assert changes == sorted(changes, reverse=True)
@@ -48,7 +48,7 @@ def test_the_more_is_kept_the_less_moves() -> None:
 def test_equal_texts_change_nothing() -> None:
     random = np.random.default_rng(2)
     weight, texts = random.normal(size=(4, 8)), random.normal(size=(5, 8))
-    moved = moved_map(weight, np.ones(4), (texts, texts), texts, keep=1.0)
+    moved = moved_map(weight, (texts, texts), texts, keep=1.0)
     assert moved == pytest.approx(weight)
 
 

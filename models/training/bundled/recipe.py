@@ -111,7 +111,7 @@ def bundled_small() -> BundledRecipe:
         robust=mulan_small_robust(),
         licence="GPL-3.0-only",
         average=Average(update=500, share=0.25),
-        translations_keep=2.0,
+        translations_keep=3.0,
     )
 
 
