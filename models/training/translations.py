@@ -56,8 +56,7 @@ def teach_translations(run: Path, checkpoint: str, out: str, keep: float) -> int
 
     General texts are the words that the teacher is asked by, mixtures of them, and every second
     track's first caption; `keep` is their weight, as in `moved_map` (docs/experiments.md says what
-    it trades). Raises RunError for a run that reads no
-    sentence embeddings.
+    it trades). Raises RunError for a run that reads no sentence embeddings.
     """
     trained = load_trained_mulan(run, checkpoint)
     reader = trained.reader

@@ -104,11 +104,15 @@ def evaluate_run_command(
     from models.training.manifest import read_manifest
     from models.training.mel_cache import MelCache
     from models.training.mulan import load_trained_mulan
+    from models.training.run import RunError
 
     if threads:
         torch.set_num_threads(threads)
     folder = out or run / "evaluation"
-    model = TrainedEmbedder(load_trained_mulan(run, checkpoint))
+    try:
+        model = TrainedEmbedder(load_trained_mulan(run, checkpoint))
+    except RunError as error:
+        raise typer.BadParameter(str(error)) from error
     mels = MelCache(cache)
     evaluations = [
         evaluate_set(model, mels, read_manifest(path), path.stem, plots=folder) for path in manifest
