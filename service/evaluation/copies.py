@@ -31,17 +31,19 @@ ALONE = 2.0
 """No course reaches it: cosine decides alone."""
 SERVED: Bars = (COPY_COSINE, NEAR_COSINE, COPY_COURSE)
 RULES: tuple[Bars, ...] = (
+    (0.99, ALONE, ALONE),
     (0.985, ALONE, ALONE),
     (0.95, ALONE, ALONE),
     (0.9, ALONE, ALONE),
     (ALONE, 0.7, 0.5),
     (ALONE, 0.7, 0.72),
-    (0.985, 0.85, 0.5),
-    (0.985, 0.85, 0.6),
+    (0.99, 0.85, 0.5),
+    (0.99, 0.85, 0.6),
     SERVED,
-    (0.985, 0.7, 0.72),
-    (0.985, 0.9, 0.72),
-    (0.985, 0.85, 0.8),
+    (0.985, 0.85, 0.72),
+    (0.99, 0.7, 0.72),
+    (0.99, 0.9, 0.72),
+    (0.99, 0.85, 0.8),
 )
 
 

@@ -25,7 +25,7 @@ from service.database.tables import Clip, Track
 from service.database.vectors import unpack_vectors
 from service.search.vectors import track_vectors
 
-COPY_COSINE = 0.985
+COPY_COSINE = 0.99
 # Where the means are this near, and the course agrees as much, over so many clips at least.
 NEAR_COSINE = 0.85
 COPY_COURSE = 0.72
