@@ -55,7 +55,7 @@ from models.training.loop import Better, LoopConfig, LoopResult, StepResult, fit
 from models.training.metrics import retrieval_ranks, retrieval_scores
 from models.training.muq import load_muq
 from models.training.plots import plot_matrix
-from models.training.run import Run, RunError
+from models.training.run import Run
 from models.training.schedule import OptimiserConfig
 from models.training.settings import from_json
 from models.training.teaching import Teacher
@@ -414,14 +414,12 @@ class TrainedMulan:
 
 
 def load_trained_mulan(folder: Path, checkpoint: str = "last") -> TrainedMulan:
-    """Return the network of a mulan run ("last", "best", "averaged", "update-N"), ready to export.
+    """Return the network of a mulan run (its checkpoint of that name), ready to export.
 
     RunError where the run has no such checkpoint.
     """
     run = Run.open_existing(folder, STAGE)
-    path = run.checkpoint(checkpoint)
-    if not path.exists():
-        raise RunError(f"{folder} has no checkpoint {checkpoint!r}")
+    path = run.find_checkpoint(checkpoint)
     recipe = from_json(MulanRecipe, run.config["config"])
     reader = open_reader(recipe)
     # A sentence encoder is not in the checkpoint; a Hugging Face one is.

@@ -181,9 +181,12 @@ def train_muq(recipe: MuqRecipe, folder: Path, name: str, resume: bool) -> LoopR
 
 
 def load_muq(folder: Path, checkpoint: str = "last") -> MuQ:
-    """Return the network of a run's "last" or "best" checkpoint, in evaluation mode."""
+    """Return the network of a run's checkpoint of that name, in evaluation mode.
+
+    RunError where the run has no such checkpoint.
+    """
     run = Run.open_existing(folder, STAGE)
     recipe = from_json(MuqRecipe, run.config["config"])
     muq = MuQ(recipe.muq)
-    load_module(run.last_checkpoint if checkpoint == "last" else run.best_checkpoint, muq)
+    load_module(run.find_checkpoint(checkpoint), muq)
     return muq.eval()

@@ -93,6 +93,13 @@ class Run:
         """The path of a checkpoint: one of CHECKPOINTS, or update-N where that was kept."""
         return self.folder / "checkpoints" / f"{name}.safetensors"
 
+    def find_checkpoint(self, name: str) -> Path:
+        """The path of a checkpoint that is there; RunError where the run has none of that name."""
+        path = self.checkpoint(name)
+        if not path.exists():
+            raise RunError(f"{self.folder} has no checkpoint {name!r}")
+        return path
+
     @property
     def last_checkpoint(self) -> Path:
         return self.checkpoint("last")

@@ -30,6 +30,7 @@ from models.training.mulan import MulanRecipe, load_trained_mulan, train_mulan
 from models.training.muq import load_muq, train_muq
 from models.training.published_export import ExportError, export_published
 from models.training.recipes import mulan_tiny, muq_tiny
+from models.training.run import RunError
 from models.training.settings import override
 from tests.training.pretrained_text import SIZES, make_pretrained
 from tests.training.tiny_corpus import TinyCorpus, make_tiny_corpus
@@ -116,6 +117,15 @@ def test_a_muq_run_becomes_the_published_layout(muq_run: Path, tmp_path: Path) -
     trained = load_muq(muq_run, "best")
     for name, value in trained.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_a_checkpoint_that_a_run_lacks_is_refused(
+    muq_run: Path, mulan_run: Path, tmp_path: Path
+) -> None:
+    for run in (muq_run, mulan_run):
+        with pytest.raises(RunError, match="no checkpoint 'averaged'"):
+            export_published(run, tmp_path / "published", checkpoint="averaged")
+    assert not (tmp_path / "published").exists()
 
 
 def test_what_the_layout_cannot_say_is_refused(corpus: TinyCorpus, tmp_path: Path) -> None:
