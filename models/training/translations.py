@@ -30,7 +30,6 @@ from models.training.tag_words import list_translations
 from models.training.text_table import TextReader
 
 _RIDGE = 1e-6
-_BATCH = 256
 _EVERY = 2
 _HEADER = "translations"
 _WEIGHT = "model.mulan.text.to_embedding.weight"
@@ -87,14 +86,11 @@ def teach_translations(run: Path, checkpoint: str, out: str, keep: float) -> int
     return len(pairs)
 
 
-def read_taught(path: Path) -> dict[str, Any] | None:
-    """Say what translations a checkpoint was taught: pairs, weight, of which file; None if none."""
-    return read_extras(path).get(_HEADER)
-
-
 def is_taught(out: Path, source: Path, keep: float) -> bool:
     """Whether `out` is there and made of this very checkpoint and these translations."""
-    return out.exists() and source.exists() and read_taught(out) == _facts(source, keep)
+    if not out.exists() or not source.exists():
+        return False
+    return bool(read_extras(out).get(_HEADER) == _facts(source, keep))
 
 
 def _facts(source: Path, keep: float) -> dict[str, Any]:
@@ -103,12 +99,10 @@ def _facts(source: Path, keep: float) -> dict[str, Any]:
 
 def _before_the_map(network: MuQMuLan, reader: TextReader, texts: Sequence[str]) -> Floats:
     tower = network.text
-    rows = []
-    for start in range(0, len(texts), _BATCH):
-        states = torch.from_numpy(reader.embed(texts[start : start + _BATCH])).float()
-        with torch.no_grad():
-            if tower.projection is not None:
-                states = tower.projection(states)
-            mask = torch.ones(len(states), 1, dtype=torch.bool)
-            rows.append(tower.transformer(states[:, None], mask)[:, 0].double().numpy())
-    return np.concatenate(rows)
+    states = torch.from_numpy(reader.embed(texts)).float()
+    with torch.no_grad():
+        if tower.projection is not None:
+            states = tower.projection(states)
+        mask = torch.ones(len(states), 1, dtype=torch.bool)
+        before: Floats = tower.transformer(states[:, None], mask)[:, 0].double().numpy()
+    return before

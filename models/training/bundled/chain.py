@@ -127,7 +127,7 @@ def _average_step(average: Average, runs: dict[str, StageRun]) -> Step:
 
 
 def _translate_step(recipe: BundledRecipe, run: StageRun) -> Step:
-    source = "averaged" if recipe.average else "last"
+    source = recipe.trained_checkpoint
     before, out = (Run(run.folder).checkpoint(name) for name in (source, "translated"))
     keep = recipe.translations_keep
 

@@ -29,7 +29,7 @@ def bundle_is_made(recipe: BundledRecipe, run: StageRun, folders: Folders) -> bo
 
     if not folders.out.exists():
         return False
-    checkpoint = Run(run.folder).checkpoint(_checkpoint_of(recipe))
+    checkpoint = Run(run.folder).checkpoint(recipe.bundled_checkpoint)
     lineage = read_bundle(folders.out).lineage
     made_of = lineage.get("checkpoint_sha256")
     if not checkpoint.exists() or made_of != file_sha256(checkpoint):
@@ -52,18 +52,12 @@ def make_the_bundle(
             out=making,
             name=folders.out.name,
             licence=recipe.licence,
-            checkpoint=_checkpoint_of(recipe),
+            checkpoint=recipe.bundled_checkpoint,
             labels=labels,
             reference_clips=recipe.reference_clips,
         )
     )
     making.rename(folders.out)
-
-
-def _checkpoint_of(recipe: BundledRecipe) -> str:
-    if recipe.translations_keep:
-        return "translated"
-    return "averaged" if recipe.average else "last"
 
 
 def _calibration_manifests(folders: Folders, with_test: bool) -> tuple[Path, ...]:

@@ -86,6 +86,16 @@ class BundledRecipe:
     calibrate: bool = True
     reference_clips: int = 3000
 
+    @property
+    def trained_checkpoint(self) -> str:
+        """The checkpoint of `robust` whose audio side is bundled."""
+        return "averaged" if self.average else "last"
+
+    @property
+    def bundled_checkpoint(self) -> str:
+        """The checkpoint of `robust` that is bundled."""
+        return "translated" if self.translations_keep else self.trained_checkpoint
+
 
 @dataclass(frozen=True)
 class StageRun:

@@ -14,7 +14,7 @@ from models.training import checkpoint, distributed
 from models.training.bundled.recipe import StageRun
 from models.training.manifest import read_manifest
 from models.training.mel_cache import cache_identity
-from models.training.run import RunError, read_json
+from models.training.run import Run, RunError, read_json
 from models.training.settings import from_json, to_json
 
 Standing = Literal["new", "begun", "finished"]
@@ -87,7 +87,7 @@ def _train_stage(run: StageRun, begun: bool) -> None:
 
 def read_counters(folder: Path) -> dict[str, Any] | None:
     """Read updates, audio and wall seconds from a run's last checkpoint; None without one."""
-    path = folder / "checkpoints" / "last.safetensors"
+    path = Run(folder).last_checkpoint
     if not path.exists():
         return None
     return checkpoint.read_counters(path)
