@@ -1,4 +1,4 @@
-"""The commands that make models of models: `muquery train average`, `translate`, `export`,
+"""The commands that make models of models: `muquery train average`, `translate`, `tell`, `export`,
 `finetune`."""
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-Checkpoint = Annotated[str, typer.Option(help="last, best, averaged or translated.")]
+Checkpoint = Annotated[str, typer.Option(help="last, best, averaged, translated or told.")]
 
 
 def add_model_commands(app: typer.Typer) -> None:
     """Add the commands to `muquery train`."""
     app.command("average")(average_command)
     app.command("translate")(translate_command)
+    app.command("tell")(tell_command)
     app.command("export")(export_command)
     app.command("finetune")(finetune_command)
 
@@ -63,6 +64,29 @@ def translate_command(
     except (CheckpointError, RunError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"{Run(run).checkpoint('translated')}: {pairs} translations taught")
+
+
+def tell_command(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished mulan run.", exists=True)],
+    checkpoint: Checkpoint = "last",
+    keep: Annotated[
+        float, typer.Option(help="Weight of what training has settled, which is to stay.")
+    ] = 12.0,
+) -> None:
+    """Tell a run's text side what listeners say for plain terms: RUN/checkpoints/told.safetensors.
+
+    For runs that read a sentence encoder's embeddings. Use it by `--checkpoint told`; where
+    translations are taught too, teach them first, and give `--checkpoint translated` here.
+    """
+    from models.training.checkpoint import CheckpointError
+    from models.training.run import Run, RunError
+    from models.training.sayings import SayingsError, teach_sayings
+
+    try:
+        sayings = teach_sayings(run, checkpoint, "told", keep)
+    except (CheckpointError, RunError, SayingsError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{Run(run).checkpoint('told')}: {sayings} sayings taught")
 
 
 def export_command(

@@ -27,7 +27,7 @@ from models.whole_file import whole_file
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-CHECKPOINTS = ("last", "best", "averaged", "translated")
+CHECKPOINTS = ("last", "best", "averaged", "translated", "told")
 """Names of checkpoints that a bundle can be made of."""
 _PACKAGES = ("torch", "numpy", "av", "soxr", "safetensors", "muquery")
 

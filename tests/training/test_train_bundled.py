@@ -123,16 +123,16 @@ def test_one_command_makes_a_bundle_that_serves(made: tuple[Path, str]) -> None:
     assert lineage["recipe"] == "mulan tiny-robust"
     assert [run["stage"] for run in lineage["pretraining"]] == ["mulan", "muq", "mel_rvq"]
     robust = root / "runs" / "mulan-tiny-robust"
-    assert lineage["checkpoint_sha256"] == file_sha256(Run(robust).checkpoint("translated"))
+    assert lineage["checkpoint_sha256"] == file_sha256(Run(robust).checkpoint("told"))
+    assert lineage["sayings"]["source_sha256"] == file_sha256(Run(robust).checkpoint("translated"))
     assert lineage["translations"]["source_sha256"] == file_sha256(
         Run(robust).checkpoint("averaged")
     )
     assert lineage["averaged"]["earlier_updates"] == 20
-    assert (
-        "share of 0.25, those of the contrastive stage after 20 updates"
-        in (root / "model" / "MODEL_CARD.md").read_text()
-    )
-    assert "[4/12] mel_rvq" in output
+    card = (root / "model" / "MODEL_CARD.md").read_text()
+    assert "share of 0.25, those of the contrastive stage after 20 updates" in card
+    assert f"{lineage['sayings']['texts']} texts that a listener could type" in card
+    assert "[4/13] mel_rvq" in output
     assert "done before" in output  # the manifest and the text encoder were given
     report = read_json(root / "model-evaluation" / "report.json")
     assert report["model_id"] == encoder.model_id
@@ -206,7 +206,7 @@ def test_called_again_it_does_nothing_and_says_so(made: tuple[Path, str]) -> Non
     before = {path: path.stat().st_mtime_ns for path in (root / "model").iterdir()}
     again = call(root)
     assert again.exit_code == 0, again.output
-    assert again.output.count("done before") == 12
+    assert again.output.count("done before") == 13
     assert {path: path.stat().st_mtime_ns for path in (root / "model").iterdir()} == before
     plan = call(root, "--plan")
     assert plan.output.count(" done") == 12

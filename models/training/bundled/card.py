@@ -229,6 +229,12 @@ def _made_of(lineage: Json) -> Iterator[str]:
             f"{facts['pairs']} translations of common tags (six languages, four templates) lie "
             "where the English texts do."
         )
+    if facts := lineage.get("sayings"):
+        yield (
+            f"So that plain words are not needed, {facts['texts']} texts that a listener could "
+            f"type for {facts['terms']} terms were taught to the same map, by descent on a "
+            "cross-entropy over the terms, while what training had settled was held."
+        )
 
 
 def _taught(material: Material) -> Iterator[str]:

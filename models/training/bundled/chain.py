@@ -21,6 +21,7 @@ from models.training.corpus.render import FONTS, HELD_OUT_FONT
 from models.training.countdown import Say
 from models.training.evaluation.sets import FETCHED
 from models.training.run import Run
+from models.training.sayings import knows_sayings, teach_sayings
 from models.training.translations import is_taught, teach_translations
 
 _FETCHING = ("apt-get", "dpkg")
@@ -55,6 +56,7 @@ def list_steps(
         *(_run_step(field, run, processes) for field, run in runs.items()),
         *([_average_step(recipe.average, runs)] if recipe.average else []),
         *([_translate_step(recipe, runs["robust"])] if recipe.translations_keep else []),
+        *([_tell_step(recipe, runs["robust"])] if recipe.sayings_keep else []),
         *_finishing_steps(recipe, list(runs.values()), folders, with_test),
     ]
     return [_with_cost(step, runs) for step in steps] if name == "small" else steps
@@ -139,6 +141,23 @@ def _translate_step(recipe: BundledRecipe, run: StageRun) -> Step:
         what="teach its text side what common tags are called in six languages",
         folder=run.folder,
         is_done=lambda: is_taught(out, before, keep),
+        run=teach,
+    )
+
+
+def _tell_step(recipe: BundledRecipe, run: StageRun) -> Step:
+    source = recipe.untold_checkpoint
+    before, out = (Run(run.folder).checkpoint(name) for name in (source, "told"))
+    keep = recipe.sayings_keep
+
+    def teach(_: Say) -> None:
+        teach_sayings(run.folder, source, "told", keep)
+
+    return Step(
+        name="tell",
+        what="tell its text side what listeners say for plain terms",
+        folder=run.folder,
+        is_done=lambda: knows_sayings(out, before, keep),
         run=teach,
     )
 

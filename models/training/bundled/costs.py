@@ -37,6 +37,7 @@ STEP_COSTS = {
     "mels": Cost(335, 2140),
     "average": Cost(2, 10),
     "translate": Cost(15, 10),
+    "tell": Cost(60, 10),
     "sets": Cost(20, 730, 290),
     "bundle": Cost(90, 57),
     "evaluation": Cost(500, 5),

@@ -68,7 +68,8 @@ class BundledRecipe:
     `teacher_windows` of 0 nobody teaches but the captions; without `fetch_evaluation` the sets that
     lie in the corpus folder have to do; `open_test` opens the labelled test part. Without `average`
     the last weights are bundled; with `translations_keep` of 0 the text side is taught no
-    translations, else that is how much it must leave English texts where they are.
+    translations, else that is how much it must leave English texts where they are; `sayings_keep`
+    is the same for what listeners say instead of plain terms.
     """
 
     mel_rvq: MelRvqRecipe
@@ -78,6 +79,7 @@ class BundledRecipe:
     licence: str
     average: Average | None = None
     translations_keep: float = 0.0
+    sayings_keep: float = 0.0
     build_corpus: bool = True
     render_scale: float = 1.0
     teacher_windows: int = 24
@@ -94,6 +96,11 @@ class BundledRecipe:
     @property
     def bundled_checkpoint(self) -> str:
         """The checkpoint of `robust` that is bundled."""
+        return "told" if self.sayings_keep else self.untold_checkpoint
+
+    @property
+    def untold_checkpoint(self) -> str:
+        """The checkpoint of `robust` that sayings are taught to, where they are."""
         return "translated" if self.translations_keep else self.trained_checkpoint
 
 
@@ -158,6 +165,7 @@ def bundled_tiny() -> BundledRecipe:
         licence="CC0-1.0",
         average=Average(update=20, share=0.25),
         translations_keep=2.0,
+        sayings_keep=12.0,
         build_corpus=False,
         teacher_windows=0,
         fetch_evaluation=False,

@@ -1,0 +1,83 @@
+"""The text side of a finished contrastive run, whose last map is taught something more.
+
+Legend: N texts, P width before the last map, E embedding width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.training.checkpoint import rewrite_weights
+from models.training.manifest import read_manifest
+from models.training.mulan import TrainedMulan, load_trained_mulan
+from models.training.run import Run, RunError
+from models.training.text_table import TextReader
+
+Floats = NDArray[np.float64]
+
+_EVERY = 2
+_WEIGHT = "model.mulan.text.to_embedding.weight"
+
+
+@dataclass(frozen=True)
+class TextSide:
+    """A run's text side at one checkpoint: what comes before its last map, and that map."""
+
+    folder: Path
+    checkpoint: str
+    trained: TrainedMulan
+    reader: TextReader
+
+    @property
+    def weight(self) -> Floats:
+        """The last map [E, P]."""
+        weight: Floats = self.trained.network.text.to_embedding.weight.detach().double().numpy()
+        return weight
+
+    @property
+    def bias(self) -> Floats:
+        """What the last map adds [E]."""
+        bias: Floats = self.trained.network.text.to_embedding.bias.detach().double().numpy()
+        return bias
+
+    def before_the_map(self, texts: Sequence[str]) -> Floats:
+        """What the last map is given for texts [N, P]."""
+        tower = self.trained.network.text
+        states = torch.from_numpy(self.reader.embed(texts)).float()
+        with torch.no_grad():
+            if tower.projection is not None:
+                states = tower.projection(states)
+            mask = torch.ones(len(states), 1, dtype=torch.bool)
+            before: Floats = tower.transformer(states[:, None], mask)[:, 0].double().numpy()
+        return before
+
+    def captions(self) -> list[str]:
+        """List every second track's first caption."""
+        entries = read_manifest(Path(self.trained.recipe.data.manifest))
+        return [entry.captions[0].text for entry in entries[::_EVERY] if entry.captions]
+
+    def write(self, out: str, weight: Floats, said: Mapping[str, Any]) -> None:
+        """Write the checkpoint `out` with another last map, and what was done in its header."""
+        run = Run(self.folder)
+        rewrite_weights(
+            run.checkpoint(self.checkpoint),
+            run.checkpoint(out),
+            {_WEIGHT: torch.from_numpy(weight)},
+            said,
+        )
+
+
+def open_text_side(run: Path, checkpoint: str) -> TextSide:
+    """Open a mulan run's text side; RunError where it does not read sentence embeddings."""
+    trained = load_trained_mulan(run, checkpoint)
+    reader = trained.reader
+    if not isinstance(reader, TextReader) or reader.reading != "pooled":
+        raise RunError("only a text side that reads sentence embeddings can be taught afterwards")
+    return TextSide(run, checkpoint, trained, reader)
