@@ -2,15 +2,15 @@
 
 Legend: S sayings, K terms, G general texts, P width before the last map, E embedding width.
 
-"Pipes filling a cathedral" means a church organ to a person; to a frozen sentence encoder it is
-nearer to a bagpipe. `sayings.txt` holds plain terms, each with texts that a listener could type for
+A person who asks for pipes in a church means an organ; a frozen sentence encoder need not know.
+`sayings.txt` holds plain terms, each with texts that a listener could type for
 it without saying it. The last map of the text side is moved so that a saying comes to lie where its
 term lies, and nearer to it than to any other term, while what training has settled stays: the words
 that the teacher was asked by, mixtures of them, captions, and translations of common tags.
 
 The loss is a cross-entropy over the terms, as in contrastive training, and the distance to what is
 wanted; terms, and what is to stay, keep the places that they have before. The audio side has no
-part in it, so that it takes seconds.
+part in it, so that it takes a minute.
 """
 
 from __future__ import annotations
