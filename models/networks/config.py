@@ -200,12 +200,33 @@ class TextEncoderConfig:
 
 
 @dataclass(frozen=True)
+class TermReaderConfig:
+    """A list of plain terms that a text may mean without saying them, read by single pieces.
+
+    `vocab_size` is the tokenizer's, `pieces` how many of its tokens have a vector of `piece_width`.
+    At least `least_kept` of a text's own vector stays, whatever it means.
+    """
+
+    vocab_size: int
+    pieces: int
+    piece_width: int
+    terms: int
+    least_kept: float = 0.1
+
+    def __post_init__(self) -> None:
+        sizes = (self.vocab_size, self.pieces, self.piece_width, self.terms)
+        require(min(sizes) >= 1, "a term reader needs tokens, pieces, a width and terms")
+        require(0.0 <= self.least_kept <= 1.0, "least_kept is a share between 0 and 1")
+
+
+@dataclass(frozen=True)
 class MuQMuLanConfig:
     """MuQ-MuLan: an audio tower over MuQ and a text tower over a text encoder.
 
     `text` is None when the caller brings its own text encoder of `text_width` values per token.
     `text_projection` is the published package's optional linear map from the text encoder's width
-    to that of the layers behind it; it is needed where the two differ.
+    to that of the layers behind it; it is needed where the two differ. `term_reader` is a second
+    way of reading, which published models do not have.
     """
 
     muq: MuQConfig = field(default_factory=MuQConfig)
@@ -219,6 +240,7 @@ class MuQMuLanConfig:
     embed_dim: int = 512
     clip_s: int = 10
     contrastive: ContrastiveKind = "decoupled"
+    term_reader: TermReaderConfig | None = None
 
     def __post_init__(self) -> None:
         require(self.clip_s > 0, "clip_s must be positive")

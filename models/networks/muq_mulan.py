@@ -15,6 +15,7 @@ from models.errors import EmptyTextError, TextTooLongError, WindowLengthError
 from models.losses import ContrastiveLoss
 from models.networks.config import MuQMuLanConfig, require
 from models.networks.muq import MuQ
+from models.networks.term_reader import TermReader
 from models.networks.text_encoder import TextEncoder, TextStates, masked_mean
 from models.networks.tower_layers import TowerTransformer
 from models.networks.weight_norm import unit
@@ -60,6 +61,8 @@ class TextTower(nn.Module):
         self.projection = nn.Linear(config.text_width, width) if config.text_projection else None
         self.transformer = TowerTransformer(config.text_transformer)
         self.to_embedding = nn.Linear(width, config.embed_dim)
+        reader = config.term_reader
+        self.term_reader = TermReader(reader, width, config.embed_dim) if reader else None
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
         """[N, L] and [N, L] to [N, E]."""
@@ -68,7 +71,11 @@ class TextTower(nn.Module):
         if self.projection is not None:
             states = self.projection(states)
         pooled = masked_mean(self.transformer(states, mask), mask)
-        return unit(self.to_embedding(pooled))
+        vectors = unit(self.to_embedding(pooled))
+        if self.term_reader is None:
+            return vectors
+        read: Tensor = self.term_reader(vectors, pooled, token_ids, mask)
+        return read
 
     def train(self, mode: bool = True) -> "TextTower":
         """Training mode for all but a frozen encoder."""

@@ -145,15 +145,22 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def rewrite_weights(
-    source: Path, out: Path, changed: Mapping[str, torch.Tensor], extras: Mapping[str, Any]
+    source: Path,
+    out: Path,
+    changed: Mapping[str, torch.Tensor],
+    extras: Mapping[str, Any],
+    added: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write `source`'s network with some tensors changed, and what `extras` say in its header.
 
     What `source` said in its own stays. The optimiser is left out: nothing can be trained on from
-    such a checkpoint. Tensors keep their type. Raises CheckpointError for a name or shape that
-    `source` does not have.
+    such a checkpoint. Tensors keep their type; `added` ones come to them. Raises CheckpointError
+    for a name or shape that `source` does not have, and for an added one that it has.
     """
     weights, header = read_weights(source)
+    if both := sorted(set(added or {}) & set(weights)):
+        raise CheckpointError(f"{source.name} has {both[0]} already")
+    weights |= added or {}
     for name, value in changed.items():
         if name not in weights or weights[name].shape != value.shape:
             raise CheckpointError(f"{source.name} has no {name} of shape {tuple(value.shape)}")

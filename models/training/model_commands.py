@@ -69,9 +69,6 @@ def translate_command(
 def tell_command(
     run: Annotated[Path, typer.Argument(help="Folder of a finished mulan run.", exists=True)],
     checkpoint: Checkpoint = "last",
-    keep: Annotated[
-        float, typer.Option(help="Weight of what training has settled, which is to stay.")
-    ] = 12.0,
 ) -> None:
     """Tell a run's text side what listeners say for plain terms: RUN/checkpoints/told.safetensors.
 
@@ -80,13 +77,14 @@ def tell_command(
     """
     from models.training.checkpoint import CheckpointError
     from models.training.run import Run, RunError
-    from models.training.sayings import SayingsError, teach_sayings
+    from models.training.sayings import SayingsError
+    from models.training.telling import tell_sayings
 
     try:
-        sayings = teach_sayings(run, checkpoint, "told", keep)
+        sayings = tell_sayings(run, checkpoint, "told")
     except (CheckpointError, RunError, SayingsError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{Run(run).checkpoint('told')}: {sayings} sayings taught")
+    typer.echo(f"{Run(run).checkpoint('told')}: {sayings} sayings told")
 
 
 def export_command(

@@ -11,6 +11,7 @@ ln 100.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,12 +29,12 @@ from models.losses import (
     sigmoid_contrast,
     softmax_contrast,
 )
-from models.networks.config import MuQMuLanConfig
+from models.networks.config import MuQMuLanConfig, TermReaderConfig, config_from_dict
 from models.networks.muq_mulan import MuQMuLan
 from models.training import distributed
 from models.training.augment import FRAME_RATE_HZ
 from models.training.captions import CaptionWeights, TagMatches, WeightedTexts, texts_of
-from models.training.checkpoint import has_part, load_module
+from models.training.checkpoint import has_part, load_module, read_extras
 from models.training.data import (
     CropBatches,
     DataConfig,
@@ -62,6 +63,8 @@ from models.training.teaching import Teacher
 from models.training.text_table import TextReader, TextReading, Texts, open_text_reader
 
 STAGE = "mulan"
+TERM_READER = "term_reader"
+"""Under this name a checkpoint's header says the shape of the term reader that it holds."""
 Positives = Literal["pair", "tags"]
 _MOST_LOG_TEMPERATURE = math.log(100.0)
 _VALIDATION_BATCH = 32
@@ -422,13 +425,21 @@ def load_trained_mulan(folder: Path, checkpoint: str = "last") -> TrainedMulan:
     path = run.find_checkpoint(checkpoint)
     recipe = from_json(MulanRecipe, run.config["config"])
     reader = open_reader(recipe)
+    # A term reader is fitted after training, so the run's own configuration has none.
+    config = dataclasses.replace(recipe.network, term_reader=read_term_reader(path))
     # A sentence encoder is not in the checkpoint; a Hugging Face one is.
     outside = recipe.network.text is None
-    network = MuQMuLan(recipe.network, text_encoder=nn.Identity() if outside else reader.backbone)
+    network = MuQMuLan(config, text_encoder=nn.Identity() if outside else reader.backbone)
     counters = load_module(path, network, prefix="mulan.")
     if outside:
         network.text.encoder = reader.backbone
     return TrainedMulan(network.eval(), reader, recipe, int(counters["update"]))
+
+
+def read_term_reader(checkpoint: Path) -> TermReaderConfig | None:
+    """Read the shape of the term reader that a checkpoint has; None for one without."""
+    shape = read_extras(checkpoint).get(TERM_READER)
+    return config_from_dict(TermReaderConfig, shape) if shape else None
 
 
 def open_reader(recipe: MulanRecipe) -> TextReader | PretrainedReader:

@@ -1,4 +1,4 @@
-"""The text side of a finished contrastive run, whose last map is taught something more.
+"""The text side of a finished contrastive run, which is taught something more.
 
 Legend: N texts, P width before the last map, E embedding width.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.networks.term_reader import TermReader
 from models.training.checkpoint import rewrite_weights
 from models.training.manifest import read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 
 _EVERY = 2
 _WEIGHT = "model.mulan.text.to_embedding.weight"
+_READER = "model.mulan.text.term_reader."
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,22 @@ class TextSide:
             before: Floats = tower.transformer(states[:, None], mask)[:, 0].double().numpy()
         return before
 
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Unit vectors of texts [N, E], without a term reader."""
+        vectors = self.before_the_map(texts) @ self.weight.T + self.bias
+        unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
+
     def captions(self) -> list[str]:
         """List every second track's first caption."""
         entries = read_manifest(Path(self.trained.recipe.data.manifest))
         return [entry.captions[0].text for entry in entries[::_EVERY] if entry.captions]
+
+    def write_reader(self, out: str, reader: TermReader, said: Mapping[str, Any]) -> None:
+        """Write the checkpoint `out` with a term reader, and what was done in its header."""
+        run = Run(self.folder)
+        tensors = {f"{_READER}{name}": value for name, value in reader.state_dict().items()}
+        rewrite_weights(run.checkpoint(self.checkpoint), run.checkpoint(out), {}, said, tensors)
 
     def write(self, out: str, weight: Floats, said: Mapping[str, Any]) -> None:
         """Write the checkpoint `out` with another last map, and what was done in its header."""

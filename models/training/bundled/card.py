@@ -231,9 +231,10 @@ def _made_of(lineage: Json) -> Iterator[str]:
         )
     if facts := lineage.get("sayings"):
         yield (
-            f"So that plain words are not needed, {facts['texts']} texts that a listener could "
-            f"type for {facts['terms']} terms were taught to the same map, by descent on a "
-            "cross-entropy over the terms, while what training had settled was held."
+            f"Beside the map, the text side reads by pieces of words: {facts['texts']} texts that "
+            f"a listener could type for {facts['terms']} plain terms taught it which one a text "
+            "means, or none, which leaves the text where it was. The texts were written for this, "
+            "in English, by authors who saw none of the sentences that models are judged by."
         )
 
 

@@ -11,6 +11,7 @@ from models.training.averaging import average_checkpoints, is_average_of
 from models.training.bundled import finishing, material, stage_runs
 from models.training.bundled.costs import STEP_COSTS, Cost, cost_of_run
 from models.training.bundled.recipe import (
+    STAGE_RUNS,
     Average,
     BundledRecipe,
     Folders,
@@ -21,7 +22,7 @@ from models.training.corpus.render import FONTS, HELD_OUT_FONT
 from models.training.countdown import Say
 from models.training.evaluation.sets import FETCHED
 from models.training.run import Run
-from models.training.sayings import knows_sayings, teach_sayings
+from models.training.telling import TellingConfig, is_told, tell_sayings
 from models.training.translations import is_taught, teach_translations
 
 _FETCHING = ("apt-get", "dpkg")
@@ -49,14 +50,14 @@ def list_steps(
     recipe: BundledRecipe, name: str, folders: Folders, *, with_test: bool, processes: int
 ) -> list[Step]:
     """List the steps of a recipe that has been placed in `folders`; `name` is the recipe's."""
-    fields = ("mel_rvq", "muq", "mulan", "robust")
-    runs = dict(zip(fields, list_stage_runs(recipe, name, folders), strict=True))
+    runs = dict(zip(STAGE_RUNS, list_stage_runs(recipe, name, folders), strict=True))
+    last = runs[STAGE_RUNS[-1]]
     steps = [
         *_material_steps(recipe, folders, processes),
         *(_run_step(field, run, processes) for field, run in runs.items()),
-        *([_average_step(recipe.average, runs)] if recipe.average else []),
-        *([_translate_step(recipe, runs["robust"])] if recipe.translations_keep else []),
-        *([_tell_step(recipe, runs["robust"])] if recipe.sayings_keep else []),
+        *([_average_step(recipe.average, runs["mulan"], last)] if recipe.average else []),
+        *([_translate_step(recipe, last)] if recipe.translations_keep else []),
+        *([_tell_step(recipe, recipe.telling, last)] if recipe.telling else []),
         *_finishing_steps(recipe, list(runs.values()), folders, with_test),
     ]
     return [_with_cost(step, runs) for step in steps] if name == "small" else steps
@@ -111,10 +112,9 @@ def _run_step(field: str, run: StageRun, processes: int) -> Step:
     )
 
 
-def _average_step(average: Average, runs: dict[str, StageRun]) -> Step:
-    run = runs["robust"]
+def _average_step(average: Average, mulan: StageRun, run: StageRun) -> Step:
     later, out = (Run(run.folder).checkpoint(name) for name in ("last", "averaged"))
-    earlier = Run(runs["mulan"].folder).checkpoint(f"update-{average.update}")
+    earlier = Run(mulan.folder).checkpoint(f"update-{average.update}")
 
     def averages(_: Say) -> None:
         average_checkpoints(later, earlier, average.share, out)
@@ -145,20 +145,19 @@ def _translate_step(recipe: BundledRecipe, run: StageRun) -> Step:
     )
 
 
-def _tell_step(recipe: BundledRecipe, run: StageRun) -> Step:
+def _tell_step(recipe: BundledRecipe, telling: TellingConfig, run: StageRun) -> Step:
     source = recipe.untold_checkpoint
     before, out = (Run(run.folder).checkpoint(name) for name in (source, "told"))
-    keep = recipe.sayings_keep
 
-    def teach(_: Say) -> None:
-        teach_sayings(run.folder, source, "told", keep)
+    def tell(_: Say) -> None:
+        tell_sayings(run.folder, source, "told", telling)
 
     return Step(
         name="tell",
         what="tell its text side what listeners say for plain terms",
         folder=run.folder,
-        is_done=lambda: knows_sayings(out, before, keep),
-        run=teach,
+        is_done=lambda: is_told(out, before, telling),
+        run=tell,
     )
 
 

@@ -17,11 +17,13 @@ from models.training.recipes import (
     mel_rvq_small,
     mel_rvq_tiny,
     mulan_small,
+    mulan_small_refine,
     mulan_small_robust,
     mulan_tiny,
     muq_small,
     muq_tiny,
 )
+from models.training.telling import TellingConfig
 
 StageT = TypeVar("StageT", MelRvqRecipe, MuqRecipe, MulanRecipe)
 
@@ -52,6 +54,12 @@ class Folders:
         return self.corpus / "teacher" / "labels.npz"
 
 
+STAGE_RUNS = ("mel_rvq", "muq", "mulan", "robust", "refine")
+"""The training runs, by their names in a recipe, in their order; the last one's is bundled."""
+# Those that train the contrastive stage on.
+_LATER = ("robust", "refine")
+
+
 @dataclass(frozen=True)
 class Average:
     """How much of `mulan` after so many updates is in the weights that are bundled."""
@@ -68,18 +76,19 @@ class BundledRecipe:
     `teacher_windows` of 0 nobody teaches but the captions; without `fetch_evaluation` the sets that
     lie in the corpus folder have to do; `open_test` opens the labelled test part. Without `average`
     the last weights are bundled; with `translations_keep` of 0 the text side is taught no
-    translations, else that is how much it must leave English texts where they are; `sayings_keep`
-    is the same for what listeners say instead of plain terms.
+    translations, else that is how much it must leave English texts where they are; without
+    `telling` it reads no sayings.
     """
 
     mel_rvq: MelRvqRecipe
     muq: MuqRecipe
     mulan: MulanRecipe
     robust: MulanRecipe
+    refine: MulanRecipe
     licence: str
     average: Average | None = None
     translations_keep: float = 0.0
-    sayings_keep: float = 0.0
+    telling: TellingConfig | None = None
     build_corpus: bool = True
     render_scale: float = 1.0
     teacher_windows: int = 24
@@ -90,17 +99,17 @@ class BundledRecipe:
 
     @property
     def trained_checkpoint(self) -> str:
-        """The checkpoint of `robust` whose audio side is bundled."""
+        """The checkpoint of the last run whose audio side is bundled."""
         return "averaged" if self.average else "last"
 
     @property
     def bundled_checkpoint(self) -> str:
-        """The checkpoint of `robust` that is bundled."""
-        return "told" if self.sayings_keep else self.untold_checkpoint
+        """The checkpoint of the last run that is bundled."""
+        return "told" if self.telling else self.untold_checkpoint
 
     @property
     def untold_checkpoint(self) -> str:
-        """The checkpoint of `robust` that sayings are taught to, where they are."""
+        """The checkpoint of the last run that is told sayings, where it is."""
         return "translated" if self.translations_keep else self.trained_checkpoint
 
 
@@ -126,9 +135,11 @@ def bundled_small() -> BundledRecipe:
         muq=muq_small(),
         mulan=mulan_small(),
         robust=mulan_small_robust(),
+        refine=mulan_small_refine(),
         licence="GPL-3.0-only",
         average=Average(update=500, share=0.25),
         translations_keep=3.0,
+        telling=TellingConfig(),
     )
 
 
@@ -162,10 +173,11 @@ def bundled_tiny() -> BundledRecipe:
         muq=muq_tiny(),
         mulan=tiny,
         robust=robust,
+        refine=dataclasses.replace(robust, contrast_weight=0.5),
         licence="CC0-1.0",
         average=Average(update=20, share=0.25),
         translations_keep=2.0,
-        sayings_keep=12.0,
+        telling=TellingConfig(piece_width=8, epochs=1, joined=40),
         build_corpus=False,
         teacher_windows=0,
         fetch_evaluation=False,
@@ -182,17 +194,19 @@ BUNDLED_RECIPES: dict[str, Callable[[], BundledRecipe]] = {
 
 def placed(recipe: BundledRecipe, name: str, folders: Folders) -> BundledRecipe:
     """Return the recipe with every stage reading from, and following on, what lies in `folders`."""
-    runs = {field: str(_folder(folders, field, name)) for field in ("mel_rvq", "muq", "mulan")}
+    earlier = ("mel_rvq", "muq", "mulan", "robust")
+    runs = {field: str(_folder(folders, field, name)) for field in earlier}
     labels = str(folders.teacher) if recipe.teacher_windows else ""
-    mulan, robust = (
+    mulan, robust, refine = (
         dataclasses.replace(
             stage,
             text_folder=str(folders.text),
             distill=dataclasses.replace(stage.distill, labels=labels),
         )
-        for stage in (recipe.mulan, recipe.robust)
+        for stage in (recipe.mulan, recipe.robust, recipe.refine)
     )
     robust = dataclasses.replace(robust, muq_run="", start_from=runs["mulan"])
+    refine = dataclasses.replace(refine, muq_run="", start_from=runs["robust"])
     if recipe.average:
         keep = tuple(sorted({*mulan.loop.keep, recipe.average.update}))
         mulan = dataclasses.replace(mulan, loop=dataclasses.replace(mulan.loop, keep=keep))
@@ -202,6 +216,7 @@ def placed(recipe: BundledRecipe, name: str, folders: Folders) -> BundledRecipe:
         muq=_reading(dataclasses.replace(recipe.muq, rvq_run=runs["mel_rvq"]), folders),
         mulan=_reading(dataclasses.replace(mulan, muq_run=runs["muq"]), folders),
         robust=_reading(robust, folders),
+        refine=_reading(refine, folders),
     )
 
 
@@ -212,18 +227,17 @@ def _reading(stage: StageT, folders: Folders) -> StageT:
 
 def list_stage_runs(recipe: BundledRecipe, name: str, folders: Folders) -> list[StageRun]:
     """List the training runs in their order; `name` is the recipe's."""
-    fields = {"mel_rvq": "mel_rvq", "muq": "muq", "mulan": "mulan", "robust": "mulan"}
     return [
         StageRun(
-            stage=stage,
-            recipe_name=f"{name}-robust" if field == "robust" else name,
+            stage="mulan" if field in _LATER else field,
+            recipe_name=f"{name}-{field}" if field in _LATER else name,
             recipe=getattr(recipe, field),
             folder=_folder(folders, field, name),
         )
-        for field, stage in fields.items()
+        for field in STAGE_RUNS
     ]
 
 
 def _folder(folders: Folders, field: str, name: str) -> Path:
-    folder = f"mulan-{name}-robust" if field == "robust" else f"{field}-{name}"
+    folder = f"mulan-{name}-{field}" if field in _LATER else f"{field}-{name}"
     return folders.runs / folder
