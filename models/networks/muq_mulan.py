@@ -67,15 +67,20 @@ class TextTower(nn.Module):
     def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
         """[N, L] and [N, L] to [N, E]."""
         mask = mask.bool()
+        states = self.sentence_states(token_ids, mask)
+        vectors = unit(self.to_embedding(states))
+        if self.term_reader is None:
+            return vectors
+        read: Tensor = self.term_reader(vectors, states, token_ids, mask)
+        return read
+
+    def sentence_states(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+        """What the last map is given [N, D] of token ids and their mask [N, L]."""
+        mask = mask.bool()
         states = self._encode(token_ids, mask)
         if self.projection is not None:
             states = self.projection(states)
-        pooled = masked_mean(self.transformer(states, mask), mask)
-        vectors = unit(self.to_embedding(pooled))
-        if self.term_reader is None:
-            return vectors
-        read: Tensor = self.term_reader(vectors, pooled, token_ids, mask)
-        return read
+        return masked_mean(self.transformer(states, mask), mask)
 
     def train(self, mode: bool = True) -> "TextTower":
         """Training mode for all but a frozen encoder."""

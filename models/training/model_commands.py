@@ -67,24 +67,47 @@ def translate_command(
 
 
 def tell_command(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished mulan run.", exists=True)],
+    source: Annotated[
+        str, typer.Argument(help="Folder of a finished mulan run, or a bundle by name or folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="For a bundle: the one to write, which must not exist.")
+    ] = None,
     checkpoint: Checkpoint = "last",
+    manifest: Annotated[
+        Path | None, typer.Option(help="For a bundle: a manifest whose captions shall stay.")
+    ] = None,
 ) -> None:
-    """Tell a run's text side what listeners say for plain terms: RUN/checkpoints/told.safetensors.
+    """Tell a text side what listeners say for plain terms, so that it need not hear the term.
 
-    For runs that read a sentence encoder's embeddings. Use it by `--checkpoint told`; where
-    translations are taught too, teach them first, and give `--checkpoint translated` here.
+    Of a run it makes RUN/checkpoints/told.safetensors, which is used by `--checkpoint told`; where
+    translations are taught too, teach them first, and give `--checkpoint translated` here. Of a
+    bundle it makes another bundle. Both need a text side that reads sentence embeddings.
     """
+    from models.errors import ModelError
     from models.training.checkpoint import CheckpointError
     from models.training.run import Run, RunError
     from models.training.sayings import SayingsError
     from models.training.telling import tell_sayings
 
     try:
-        sayings = tell_sayings(run, checkpoint, "told")
-    except (CheckpointError, RunError, SayingsError, ValueError) as error:
+        if out is not None:
+            made = _tell_bundle(source, out, manifest)
+            typer.echo(f"{out}: model_id {made}")
+            return
+        sayings = tell_sayings(Path(source), checkpoint, "told")
+    except (CheckpointError, ModelError, RunError, SayingsError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{Run(run).checkpoint('told')}: {sayings} sayings told")
+    typer.echo(f"{Run(Path(source)).checkpoint('told')}: {sayings} sayings told")
+
+
+def _tell_bundle(source: str, out: Path, manifest: Path | None) -> str:
+    from models.training.manifest import read_manifest
+    from models.training.text_side import some_captions
+    from models.training.told_bundle import tell_bundle
+
+    settled = some_captions(read_manifest(manifest)) if manifest else []
+    return tell_bundle(source, out, settled).model_id
 
 
 def export_command(

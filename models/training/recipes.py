@@ -312,31 +312,6 @@ def mulan_small_robust() -> MulanRecipe:
     )  # fmt: skip
 
 
-def mulan_small_refine() -> MulanRecipe:
-    """The bundled model's last 700 updates: back to what the teacher says of recordings.
-
-    While captions and exact labels of renders were learned, agreement with the teacher fell again,
-    on recordings that were learned from and on others alike: there was no room for both. Here the
-    teacher counts more, and recordings are heard more often; captions lose a little of a lot.
-    """
-    robust = mulan_small_robust()
-    return dataclasses.replace(
-        robust,
-        data=dataclasses.replace(
-            robust.data,
-            phases=(CropPhase(620, 3.0, 128), CropPhase(700, 10.0, 48)),
-            duration_power=1.1,
-        ),
-        optimiser=dataclasses.replace(
-            robust.optimiser, peak_lr=6e-4, updates=700, warmup_updates=20
-        ),
-        contrast_weight=0.25,
-        distill=dataclasses.replace(robust.distill, query_weight=5.0),
-        exact_labels=ExactLabelConfig(weight=0.1),
-        start_from="runs/mulan-small-robust",
-    )  # fmt: skip
-
-
 def mulan_published() -> MulanRecipe:
     """The paper's audio tower and schedule: batches of 768 times 10, Adam 1e-4, clipping at 0.5.
 
@@ -376,7 +351,6 @@ RECIPES: dict[str, dict[str, Callable[[], Any]]] = {
     },
     "mulan": {
         "tiny": mulan_tiny, "small": mulan_small, "small-robust": mulan_small_robust,
-        "small-refine": mulan_small_refine,
         "published": mulan_published,
     },
 }  # fmt: skip

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,13 +34,14 @@ from models.training.queries import mixed_queries, vocabulary
 from models.training.run import Run
 from models.training.sayings import NAMED, Saying, sayings_sha256, terms_of, the_sayings
 from models.training.tag_words import list_translations
-from models.training.text_side import TextSide, open_text_side
+from models.training.text_side import open_text_side
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Classes = tuple[int, int]
 
-_HEADER = "sayings"
+SAYINGS = "sayings"
+"""Under this name a checkpoint's header and a lineage say what was told."""
 _FORMS = ("{}, {}", "{} and {}", "{} with {}", "{} {}")
 
 
@@ -152,7 +153,26 @@ def _empty_reader(
     return reader, torch.from_numpy(table[ids].astype(np.int64))
 
 
-def make_lesson(side: TextSide, sayings: Sequence[Saying], config: TellingConfig) -> Lesson:
+class Told(Protocol):
+    """A text side that can be told sayings: how it reads without a term reader."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer: ...
+
+    def before_the_map(self, texts: Sequence[str]) -> Floats:
+        """Sentence states [N, P] of texts."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Unit vectors [N, E] of texts."""
+        ...
+
+    def captions(self) -> list[str]:
+        """Captions that it was trained by, which are to stay; none where they are not known."""
+        ...
+
+
+def make_lesson(side: Told, sayings: Sequence[Saying], config: TellingConfig) -> Lesson:
     """Put together what a text side is told: the sayings, what is to stay, and texts joined."""
     terms = terms_of(sayings)
     none = len(terms)
@@ -173,7 +193,7 @@ def make_lesson(side: TextSide, sayings: Sequence[Saying], config: TellingConfig
     )
 
 
-def _settled(side: TextSide) -> list[str]:
+def _settled(side: Told) -> list[str]:
     translated = [text for pair in list_translations() for text in pair]
     return [*vocabulary(), *mixed_queries(), *side.captions(), *translated]
 
@@ -212,28 +232,34 @@ def tell_sayings(run: Path, checkpoint: str, out: str, config: TellingConfig | N
     """
     config = config or TellingConfig()
     side = open_text_side(run, checkpoint)
-    said = the_sayings()
-    reader = fit_term_reader(make_lesson(side, said, config), side.reader.tokenizer, config)
+    reader = fit_to_sayings(side, config)
+    source = file_sha256(Run(run).checkpoint(checkpoint))
     header = {
-        _HEADER: _facts(Run(run).checkpoint(checkpoint), config),
+        SAYINGS: facts_of_telling(config) | {"source_sha256": source},
         TERM_READER: asdict(reader.config),
     }
     side.write_reader(out, reader, header)
-    return len(said)
+    return len(the_sayings())
+
+
+def fit_to_sayings(side: Told, config: TellingConfig) -> TermReader:
+    """Fit a reader for a text side to the sayings of the repository."""
+    return fit_term_reader(make_lesson(side, the_sayings(), config), side.tokenizer, config)
 
 
 def is_told(out: Path, source: Path, config: TellingConfig | None = None) -> bool:
     """Whether `out` is there and made of this very checkpoint and these sayings."""
     if not out.exists() or not source.exists():
         return False
-    return bool(read_extras(out).get(_HEADER) == _facts(source, config or TellingConfig()))
+    facts = facts_of_telling(config or TellingConfig())
+    return bool(read_extras(out).get(SAYINGS) == facts | {"source_sha256": file_sha256(source)})
 
 
-def _facts(source: Path, config: TellingConfig) -> dict[str, Any]:
+def facts_of_telling(config: TellingConfig) -> dict[str, Any]:
+    """What a reader was fitted to and how: for a checkpoint's header, and a bundle's lineage."""
     return {
         "texts": len(the_sayings()),
         "terms": len(terms_of(the_sayings())),
         "files_sha256": dict(sayings_sha256()),
         "fitted_with": asdict(config),
-        "source_sha256": file_sha256(source),
     }

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from models.networks.term_reader import TermReader
+from models.text.tokenizer import TextTokenizer
 from models.training.checkpoint import rewrite_weights
-from models.training.manifest import read_manifest
+from models.training.manifest import ManifestEntry, read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
 from models.training.run import Run, RunError
 from models.training.text_table import TextReader
@@ -49,6 +50,11 @@ class TextSide:
         bias: Floats = self.trained.network.text.to_embedding.bias.detach().double().numpy()
         return bias
 
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """What cuts texts into pieces."""
+        return self.reader.tokenizer
+
     def before_the_map(self, texts: Sequence[str]) -> Floats:
         """What the last map is given for texts [N, P]."""
         tower = self.trained.network.text
@@ -68,8 +74,7 @@ class TextSide:
 
     def captions(self) -> list[str]:
         """List every second track's first caption."""
-        entries = read_manifest(Path(self.trained.recipe.data.manifest))
-        return [entry.captions[0].text for entry in entries[::_EVERY] if entry.captions]
+        return some_captions(read_manifest(Path(self.trained.recipe.data.manifest)))
 
     def write_reader(self, out: str, reader: TermReader, said: Mapping[str, Any]) -> None:
         """Write the checkpoint `out` with a term reader, and what was done in its header."""
@@ -86,6 +91,11 @@ class TextSide:
             {_WEIGHT: torch.from_numpy(weight)},
             said,
         )
+
+
+def some_captions(entries: Sequence[ManifestEntry]) -> list[str]:
+    """List every second track's first caption."""
+    return [entry.captions[0].text for entry in entries[::_EVERY] if entry.captions]
 
 
 def open_text_side(run: Path, checkpoint: str) -> TextSide:

@@ -126,10 +126,9 @@ def test_one_command_makes_a_bundle_that_serves(made: tuple[Path, str]) -> None:
         "muq-tiny",
     ]
     lineage = read_bundle(root / "model").lineage
-    assert lineage["recipe"] == "mulan tiny-refine"
-    stages = ["mulan", "mulan", "muq", "mel_rvq"]
-    assert [run["stage"] for run in lineage["pretraining"]] == stages
-    last = root / "runs" / "mulan-tiny-refine"
+    assert lineage["recipe"] == "mulan tiny-robust"
+    assert [run["stage"] for run in lineage["pretraining"]] == ["mulan", "muq", "mel_rvq"]
+    last = root / "runs" / "mulan-tiny-robust"
     assert lineage["checkpoint_sha256"] == file_sha256(Run(last).checkpoint("told"))
     assert lineage["sayings"]["source_sha256"] == file_sha256(Run(last).checkpoint("translated"))
     assert lineage["translations"]["source_sha256"] == file_sha256(Run(last).checkpoint("averaged"))
@@ -137,7 +136,7 @@ def test_one_command_makes_a_bundle_that_serves(made: tuple[Path, str]) -> None:
     card = (root / "model" / "MODEL_CARD.md").read_text()
     assert "share of 0.25, those of the contrastive stage after 20 updates" in card
     assert f"{lineage['sayings']['texts']} texts that a listener could type" in card
-    assert "[4/14] mel_rvq" in output
+    assert "[4/13] mel_rvq" in output
     assert "done before" in output  # the manifest and the text encoder were given
     report = read_json(root / "model-evaluation" / "report.json")
     assert report["model_id"] == encoder.model_id
@@ -299,8 +298,7 @@ def test_recipes_are_wired_to_their_folders(name: str, tmp_path: Path) -> None:
     assert recipe.muq.rvq_run == runs[f"mel_rvq-{name}"]
     assert recipe.mulan.muq_run == runs[f"muq-{name}"]
     assert (recipe.robust.start_from, recipe.robust.muq_run) == (runs[f"mulan-{name}"], "")
-    assert (recipe.refine.start_from, recipe.refine.muq_run) == (runs[f"mulan-{name}-robust"], "")
-    for stage in (recipe.mel_rvq, recipe.muq, recipe.mulan, recipe.robust, recipe.refine):
+    for stage in (recipe.mel_rvq, recipe.muq, recipe.mulan, recipe.robust):
         assert stage.data.cache == str(tmp_path / "c" / "mels")
 
 

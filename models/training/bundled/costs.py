@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from models.training.bundled.recipe import StageRun
 
 # Audio seconds that one core learned from in a second, by stage; of robust, with its changes.
-_RATES = {"mel_rvq": 745.0, "muq": 129.0, "mulan": 155.0, "robust": 148.0, "refine": 148.0}
+_RATES = {"mel_rvq": 745.0, "muq": 129.0, "mulan": 155.0, "robust": 148.0}
 # A checkpoint, the last and the best of them, and what else lies in a run's folder.
-_RUN_MB = {"mel_rvq": 5, "muq": 94, "mulan": 97, "robust": 96, "refine": 96}
+_RUN_MB = {"mel_rvq": 5, "muq": 94, "mulan": 97, "robust": 96}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from models.training.recipes import (
     mel_rvq_small,
     mel_rvq_tiny,
     mulan_small,
-    mulan_small_refine,
     mulan_small_robust,
     mulan_tiny,
     muq_small,
@@ -54,10 +53,10 @@ class Folders:
         return self.corpus / "teacher" / "labels.npz"
 
 
-STAGE_RUNS = ("mel_rvq", "muq", "mulan", "robust", "refine")
+STAGE_RUNS = ("mel_rvq", "muq", "mulan", "robust")
 """The training runs, by their names in a recipe, in their order; the last one's is bundled."""
 # Those that train the contrastive stage on.
-_LATER = ("robust", "refine")
+_LATER = ("robust",)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,6 @@ class BundledRecipe:
     muq: MuqRecipe
     mulan: MulanRecipe
     robust: MulanRecipe
-    refine: MulanRecipe
     licence: str
     average: Average | None = None
     translations_keep: float = 0.0
@@ -135,7 +133,6 @@ def bundled_small() -> BundledRecipe:
         muq=muq_small(),
         mulan=mulan_small(),
         robust=mulan_small_robust(),
-        refine=mulan_small_refine(),
         licence="GPL-3.0-only",
         average=Average(update=500, share=0.25),
         translations_keep=3.0,
@@ -173,7 +170,6 @@ def bundled_tiny() -> BundledRecipe:
         muq=muq_tiny(),
         mulan=tiny,
         robust=robust,
-        refine=dataclasses.replace(robust, contrast_weight=0.5),
         licence="CC0-1.0",
         average=Average(update=20, share=0.25),
         translations_keep=2.0,
@@ -194,19 +190,17 @@ BUNDLED_RECIPES: dict[str, Callable[[], BundledRecipe]] = {
 
 def placed(recipe: BundledRecipe, name: str, folders: Folders) -> BundledRecipe:
     """Return the recipe with every stage reading from, and following on, what lies in `folders`."""
-    earlier = ("mel_rvq", "muq", "mulan", "robust")
-    runs = {field: str(_folder(folders, field, name)) for field in earlier}
+    runs = {field: str(_folder(folders, field, name)) for field in STAGE_RUNS}
     labels = str(folders.teacher) if recipe.teacher_windows else ""
-    mulan, robust, refine = (
+    mulan, robust = (
         dataclasses.replace(
             stage,
             text_folder=str(folders.text),
             distill=dataclasses.replace(stage.distill, labels=labels),
         )
-        for stage in (recipe.mulan, recipe.robust, recipe.refine)
+        for stage in (recipe.mulan, recipe.robust)
     )
     robust = dataclasses.replace(robust, muq_run="", start_from=runs["mulan"])
-    refine = dataclasses.replace(refine, muq_run="", start_from=runs["robust"])
     if recipe.average:
         keep = tuple(sorted({*mulan.loop.keep, recipe.average.update}))
         mulan = dataclasses.replace(mulan, loop=dataclasses.replace(mulan.loop, keep=keep))
@@ -216,7 +210,6 @@ def placed(recipe: BundledRecipe, name: str, folders: Folders) -> BundledRecipe:
         muq=_reading(dataclasses.replace(recipe.muq, rvq_run=runs["mel_rvq"]), folders),
         mulan=_reading(dataclasses.replace(mulan, muq_run=runs["muq"]), folders),
         robust=_reading(robust, folders),
-        refine=_reading(refine, folders),
     )
 
 
