@@ -29,8 +29,10 @@ from models.training.manifest import ManifestEntry, read_manifest
 from models.training.metrics import Interval, bootstrap
 from models.training.misspelling import mistype_all, mistype_one
 from models.training.queries import mixed_queries, vocabulary
+from models.training.sayings import the_sayings
 from models.training.teacher.search import spoken_tags
 from models.training.teacher.vocabulary import TEACHER_TAGS
+from models.training.telling import SAYINGS
 
 FIRST = 10
 
@@ -87,11 +89,15 @@ def words_of(texts: Iterable[str]) -> set[str]:
     return {word for text in texts for word in re.findall(r"\w+", text.lower())}
 
 
-def list_training_texts(entries: Sequence[ManifestEntry]) -> list[str]:
-    """Every text that training may have used: captions, the teacher's tags, its queries."""
+def list_training_texts(entries: Sequence[ManifestEntry], told: bool = False) -> list[str]:
+    """Every text that training may have used: captions, the teacher's tags, its queries.
+
+    With `told`, what listeners say for plain terms, too.
+    """
+    said = [saying.text for saying in the_sayings()] if told else []
     captions = [caption.text for entry in entries for caption in entry.captions]
     tags = [value for entry in entries for values in entry.tags.values() for value in values]
-    return [*captions, *tags, *spoken_tags(TEACHER_TAGS), *vocabulary(), *mixed_queries()]
+    return [*said, *captions, *tags, *spoken_tags(TEACHER_TAGS), *vocabulary(), *mixed_queries()]
 
 
 def unheard_labels(report: Mapping[str, Any], heard: set[str]) -> list[tuple[str, str, float]]:
@@ -146,7 +152,8 @@ def main() -> None:
         print(f"| {kept.change} | {kept.cosine} | {kept.first_clips} |")
     print(f"\nThe nearest two different sentences: cosine {highest:.3f}.")
     if options.manifest and options.report:
-        heard = words_of(list_training_texts(read_manifest(options.manifest)))
+        told = SAYINGS in encoder.manifest.lineage
+        heard = words_of(list_training_texts(read_manifest(options.manifest), told))
         found = unheard_labels(json.loads(options.report.read_text("utf-8")), heard)
         for name, label, roc_auc in found:
             print(f"never read in training: {label!r} ({name}): ROC-AUC {roc_auc:.3f}")
