@@ -67,7 +67,7 @@ def test_it_hears_the_same_and_reads_what_it_was_told(
     np.testing.assert_allclose(again.embed_text(texts[:9]), after.embed_text(texts[:9]), atol=1e-4)
 
 
-def test_what_was_told_can_be_told_again_and_fine_tuned(tmp_path: Path) -> None:
+def test_what_was_told_can_be_told_again(tmp_path: Path) -> None:
     tell_bundle(str(TINY_BUNDLE), tmp_path / "once", config=FEW)
     again = tell_bundle(str(tmp_path / "once"), tmp_path / "twice", config=FEW)
     reader = open_parent(str(tmp_path / "twice")).network().text.term_reader
