@@ -10,6 +10,10 @@ ItemT = TypeVar("ItemT")
 Say = Callable[[str], None]
 
 
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
 def clock(seconds: float) -> str:
     """Write a duration as h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)

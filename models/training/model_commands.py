@@ -95,7 +95,7 @@ def tell_command(
             made = _tell_bundle(source, out, manifest)
             typer.echo(f"{out}: model_id {made}")
             return
-        sayings = tell_sayings(Path(source), checkpoint, "told")
+        sayings = tell_sayings(Path(source), checkpoint, "told", say=typer.echo)
     except (CheckpointError, ModelError, RunError, SayingsError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"{Run(Path(source)).checkpoint('told')}: {sayings} sayings told")
@@ -107,7 +107,7 @@ def _tell_bundle(source: str, out: Path, manifest: Path | None) -> str:
     from models.training.told_bundle import tell_bundle
 
     settled = some_captions(read_manifest(manifest)) if manifest else []
-    return tell_bundle(source, out, settled).model_id
+    return tell_bundle(source, out, settled, say=typer.echo).model_id
 
 
 def export_command(

@@ -29,6 +29,7 @@ from models.networks.config import TermReaderConfig
 from models.networks.term_reader import TermReader
 from models.text.tokenizer import TextTokenizer
 from models.training.checkpoint import read_extras
+from models.training.countdown import Say, counted, silent
 from models.training.mulan import TERM_READER
 from models.training.queries import mixed_queries, vocabulary
 from models.training.run import Run
@@ -79,7 +80,9 @@ class Lesson:
     terms: Floats
 
 
-def fit_term_reader(lesson: Lesson, tokenizer: TextTokenizer, config: TellingConfig) -> TermReader:
+def fit_term_reader(
+    lesson: Lesson, tokenizer: TextTokenizer, config: TellingConfig, say: Say = silent
+) -> TermReader:
     """Fit a reader to a lesson: the same numbers in every call on one machine with one thread."""
     generator = torch.Generator().manual_seed(config.seed)
     reader, rows = _empty_reader(lesson, tokenizer, config, generator)
@@ -93,7 +96,7 @@ def fit_term_reader(lesson: Lesson, tokenizer: TextTokenizer, config: TellingCon
     )
     updates = config.epochs * max(len(rows) // config.batch, 1)
     update = 0
-    for _ in range(config.epochs):
+    for _ in counted(range(config.epochs), config.epochs, "epochs of telling", say):
         order = torch.randperm(len(rows), generator=generator)
         for first in range(0, max(len(rows) - config.batch + 1, 1), config.batch):
             chosen = order[first : first + config.batch]
@@ -225,14 +228,20 @@ def _joined(
     return made
 
 
-def tell_sayings(run: Path, checkpoint: str, out: str, config: TellingConfig | None = None) -> int:
+def tell_sayings(
+    run: Path,
+    checkpoint: str,
+    out: str,
+    config: TellingConfig | None = None,
+    say: Say = silent,
+) -> int:
     """Write a checkpoint of a mulan run that reads sayings; return how many it was told.
 
     Raises RunError for a run that reads no sentence embeddings.
     """
     config = config or TellingConfig()
     side = open_text_side(run, checkpoint)
-    reader = fit_to_sayings(side, config)
+    reader = fit_to_sayings(side, config, say)
     source = file_sha256(Run(run).checkpoint(checkpoint))
     header = {
         SAYINGS: facts_of_telling(config) | {"source_sha256": source},
@@ -242,9 +251,11 @@ def tell_sayings(run: Path, checkpoint: str, out: str, config: TellingConfig | N
     return len(the_sayings())
 
 
-def fit_to_sayings(side: Told, config: TellingConfig) -> TermReader:
+def fit_to_sayings(side: Told, config: TellingConfig, say: Say = silent) -> TermReader:
     """Fit a reader for a text side to the sayings of the repository."""
-    return fit_term_reader(make_lesson(side, the_sayings(), config), side.tokenizer, config)
+    said = the_sayings()
+    say(f"reading {len(said)} sayings and what is to stay")
+    return fit_term_reader(make_lesson(side, said, config), side.tokenizer, config, say)
 
 
 def is_told(out: Path, source: Path, config: TellingConfig | None = None) -> bool:

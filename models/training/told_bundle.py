@@ -28,6 +28,7 @@ from models.bundle.manifest import (
 from models.bundle.reference import reference_from_bytes
 from models.networks.muq_mulan import MuQMuLan
 from models.text.tokenizer import TextTokenizer
+from models.training.countdown import Say, silent
 from models.training.finetuning.parent import Parent, ParentError, open_parent
 from models.training.mulan import TERM_READER
 from models.training.telling import SAYINGS, TellingConfig, facts_of_telling, fit_to_sayings
@@ -76,6 +77,7 @@ def tell_bundle(
     settled: Sequence[str] = (),
     config: TellingConfig | None = None,
     store: Path | None = None,
+    say: Say = silent,
 ) -> Manifest:
     """Write the bundle `out`: the one of that name or folder, with a term reader.
 
@@ -92,7 +94,7 @@ def tell_bundle(
     tokenizer = TextTokenizer(
         Tokenizer.from_str(parent.tokenizer().decode()), source.text.max_tokens
     )
-    reader = fit_to_sayings(BundleTextSide(network, tokenizer, settled), config)
+    reader = fit_to_sayings(BundleTextSide(network, tokenizer, settled), config, say)
     network.text.term_reader = reader
     network.config = dataclasses.replace(network.config, term_reader=reader.config)
     facts = BundleFacts(

@@ -99,5 +99,6 @@ def test_the_command_makes_one_and_says_what_it_cannot(
     done = CliRunner().invoke(train_app, ["tell", str(TINY_BUNDLE), "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert read_manifest(out).model_id in done.output
+    assert "epochs of telling: 12 of 12" in done.output
     nowhere = CliRunner().invoke(train_app, ["tell", str(tmp_path / "no-run")])
     assert nowhere.exit_code == 2

@@ -149,8 +149,8 @@ def _tell_step(recipe: BundledRecipe, telling: TellingConfig, run: StageRun) -> 
     source = recipe.untold_checkpoint
     before, out = (Run(run.folder).checkpoint(name) for name in (source, "told"))
 
-    def tell(_: Say) -> None:
-        tell_sayings(run.folder, source, "told", telling)
+    def tell(say: Say) -> None:
+        tell_sayings(run.folder, source, "told", telling, say)
 
     return Step(
         name="tell",
