@@ -64,8 +64,8 @@ def load_bundle(
         manifest,
         _load_towers(folder, manifest, choice, threads),
         BundleTokenizer(read_file(folder, manifest, TOKENIZER_FILE), manifest.text),
-        _load_reference(folder, manifest),
-        _load_calibration(folder, manifest),
+        read_reference(folder, manifest),
+        read_calibration(folder, manifest),
     )
     golden = golden_from_bytes(read_file(folder, manifest, GOLDEN_FILE))
     run_self_test(encoder, golden, reduced_precision=_is_reduced(manifest, choice))
@@ -141,14 +141,16 @@ def _load_towers(folder: Path, manifest: Manifest, choice: RuntimeChoice, thread
     return TorchTowers(network, device=choice.device, precision=choice.precision, threads=threads)
 
 
-def _load_reference(folder: Path, manifest: Manifest) -> NDArray[np.float32]:
+def read_reference(folder: Path, manifest: Manifest) -> NDArray[np.float32]:
+    """Read a bundle's reference vectors [R, E]; none of them where it has no reference."""
     if REFERENCE_FILE not in manifest.files:
         return np.empty((0, manifest.embed_dim), dtype=np.float32)
     content = read_file(folder, manifest, REFERENCE_FILE)
     return reference_from_bytes(content, manifest.embed_dim)
 
 
-def _load_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
+def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
+    """Read a bundle's calibration; None where it has none."""
     if CALIBRATION_FILE not in manifest.files:
         return None
     return calibration_from_json(read_file(folder, manifest, CALIBRATION_FILE))

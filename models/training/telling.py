@@ -209,8 +209,8 @@ def _joined(
 ) -> dict[str, Classes]:
     """Join sayings with terms, with each other, and with plain words.
 
-    Two sayings mean half of each. Beside a term that is named, what is said counts for as much as
-    the map makes of the text, every second time for nothing; beside a plain word for half.
+    Two sayings mean half of each. A term or a plain word is left to the map, by half: the other
+    half is the saying beside it, or, every second time that a term is named, that term.
     """
     rng = np.random.default_rng(config.seed)
     pools = (terms, said, terms, vocabulary())
@@ -221,7 +221,7 @@ def _joined(
         one, other = said[int(rng.integers(len(said)))], pool[int(rng.integers(len(pool)))]
         first, second = (one, other) if rng.random() < 0.5 else (other, one)
         text = _FORMS[int(rng.integers(len(_FORMS)))].format(first, second)
-        # The first class of a term and of a plain word is none: the map reads them.
+        # The first class of a term and of a plain word is none.
         half = meaning[one][1] if turn else meaning[other][1]
         if text not in meaning:
             made[text] = (meaning[other][0], half)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.networks.term_reader import TermReader
 from models.text.tokenizer import TextTokenizer
@@ -68,9 +69,7 @@ class TextSide:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """Unit vectors of texts [N, E], without a term reader."""
-        vectors = self.before_the_map(texts) @ self.weight.T + self.bias
-        unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return unit
+        return mapped(self.trained.network.text.to_embedding, self.before_the_map(texts))
 
     def captions(self) -> list[str]:
         """List every second track's first caption."""
@@ -91,6 +90,14 @@ class TextSide:
             {_WEIGHT: torch.from_numpy(weight)},
             said,
         )
+
+
+def mapped(last: nn.Linear, states: Floats) -> Floats:
+    """Unit vectors [N, E] that a text side's last map makes of what it is given [N, P]."""
+    weight, bias = (value.detach().double().numpy() for value in (last.weight, last.bias))
+    vectors: Floats = states @ weight.T + bias
+    unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def some_captions(entries: Sequence[ManifestEntry]) -> list[str]:

@@ -14,25 +14,18 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from models.bundle.calibration import calibration_from_json
 from models.bundle.card import CardFacts, render_card
 from models.bundle.disk import read_file
+from models.bundle.loading import read_calibration, read_reference
 from models.bundle.making import BundleFacts, BundleStorage, Extras, amend_bundle, make_bundle
-from models.bundle.manifest import (
-    CALIBRATION_FILE,
-    CARD_FILE,
-    REFERENCE_FILE,
-    Manifest,
-    is_document,
-)
-from models.bundle.reference import reference_from_bytes
+from models.bundle.manifest import CARD_FILE, Manifest, is_document
 from models.networks.muq_mulan import MuQMuLan
 from models.text.tokenizer import TextTokenizer
 from models.training.countdown import Say, silent
 from models.training.finetuning.parent import Parent, ParentError, open_parent
 from models.training.mulan import TERM_READER
 from models.training.telling import SAYINGS, TellingConfig, facts_of_telling, fit_to_sayings
-from models.training.text_side import Floats
+from models.training.text_side import Floats, mapped
 
 _BATCH = 64
 
@@ -60,11 +53,7 @@ class BundleTextSide:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """Unit vectors of texts [N, E]."""
-        last = self.network.text.to_embedding
-        weight, bias = (value.detach().double().numpy() for value in (last.weight, last.bias))
-        vectors: Floats = self.before_the_map(texts) @ weight.T + bias
-        unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return unit
+        return mapped(self.network.text.to_embedding, self.before_the_map(texts))
 
     def captions(self) -> list[str]:
         """Texts that are to stay where they are."""
@@ -128,17 +117,13 @@ def _documents(parent: Parent) -> dict[str, bytes]:
 def _kept(parent: Parent, manifest: Manifest) -> Extras:
     """The source's reference and probabilities, and a card that says where they come from."""
     source = parent.manifest
-    reference, calibration = None, None
-    if REFERENCE_FILE in source.files:
-        content = read_file(parent.folder, source, REFERENCE_FILE)
-        reference = reference_from_bytes(content, source.embed_dim)
-    if CALIBRATION_FILE in source.files:
-        calibration = calibration_from_json(read_file(parent.folder, source, CALIBRATION_FILE))
+    reference = read_reference(parent.folder, source)
+    calibration = read_calibration(parent.folder, source)
     facts = manifest.lineage[SAYINGS]
     card = render_card(
         CardFacts(
             manifest=manifest,
-            reference_clips=0 if reference is None else len(reference),
+            reference_clips=len(reference),
             calibration=None if calibration is None else calibration.facts,
             results=(
                 f"None of this bundle. It is {source.name} (`{source.model_id}`), told "
@@ -147,4 +132,5 @@ def _kept(parent: Parent, manifest: Manifest) -> Extras:
             ),
         )
     )
-    return Extras(card=card, reference=reference, calibration=calibration)
+    kept = reference if len(reference) else None
+    return Extras(card=card, reference=kept, calibration=calibration)

@@ -120,14 +120,11 @@ def is_described(folders: Folders) -> bool:
 
 def describe_the_bundle(recipe: BundledRecipe, runs: list[StageRun], folders: Folders) -> None:
     """Write card, languages and record as the evaluation found them; the model_id stays."""
-    from models.bundle.calibration import calibration_from_json
     from models.bundle.card import CardFacts, render_card
-    from models.bundle.disk import read_file
     from models.bundle.disk import read_manifest as read_bundle
     from models.bundle.from_run import last_validation
+    from models.bundle.loading import read_calibration, read_reference
     from models.bundle.making import Extras, amend_bundle
-    from models.bundle.manifest import CALIBRATION_FILE, REFERENCE_FILE
-    from models.bundle.reference import reference_from_bytes
     from models.training.bundled.card import Material, languages_measured, results_markdown
     from models.training.teacher.label_store import read_labels, seconds_by_track
 
@@ -137,20 +134,15 @@ def describe_the_bundle(recipe: BundledRecipe, runs: list[StageRun], folders: Fo
     # Where no language was measured above chance, what the encoder says of itself has to do.
     languages = languages_measured(report) or manifest.languages
     manifest = manifest.model_copy(update={"languages": languages})
-    reference = reference_from_bytes(
-        read_file(folders.out, manifest, REFERENCE_FILE), manifest.embed_dim
-    )
-    calibration = None
-    if CALIBRATION_FILE in manifest.files:
-        content = read_file(folders.out, manifest, CALIBRATION_FILE)
-        calibration = calibration_from_json(content).facts
+    reference = read_reference(folders.out, manifest)
+    calibration = read_calibration(folders.out, manifest)
     taught_s = seconds_by_track(read_labels(folders.teacher)) if recipe.teacher_windows else None
     material = Material(runs, entries, recipe.licence, taught_s, manifest.lineage)
     card = render_card(
         CardFacts(
             manifest=manifest,
             reference_clips=len(reference),
-            calibration=calibration,
+            calibration=None if calibration is None else calibration.facts,
             validation=last_validation(runs[-1].folder),
             results=results_markdown(report, material),
         )
