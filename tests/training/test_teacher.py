@@ -300,8 +300,13 @@ def test_released_labels_serve_the_corpus_that_they_are_about_only(tmp_path: Pat
     np.testing.assert_allclose(found.embeddings, labels.embeddings, atol=0.02)
     assert not not_heard(entries, found, 2)
     changed = [dataclasses.replace(entries[0], sha256="1" * 64), entries[1]]
-    assert find_released(changed, path) is None
-    assert find_released(entries[:1], path) is None
+    of_one = find_released(changed, path)
+    assert of_one is not None
+    assert of_one.track_ids.tolist() == [entries[1].id] * len(of_one.track_ids)
+    assert (of_one.logits == found.logits[found.track_ids == entries[1].id]).all()
+    assert find_released(changed[:1], path) is None
+    with pytest.raises(KeyError):
+        pack_labels(path, labels, entries[:1])
 
 
 def test_the_labels_in_the_repository_are_this_teacher_s() -> None:

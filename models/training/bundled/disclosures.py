@@ -15,7 +15,8 @@ TEXT_ENCODER = (
 )
 
 SOURCES = (
-    "Each recording's package, version, licence, attribution and checksum stand in "
+    "Package, version, licence, attribution and checksum of each recording, and of each piece of "
+    "Freedoom's that was played from its score, stand in "
     "`models/training/corpus/sources.jsonl`; `muquery train corpus build` makes the same corpus "
     "again, `muquery train bundled` this bundle. Nearly all recordings are music of free games: "
     "expect that taste."

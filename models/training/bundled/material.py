@@ -62,15 +62,17 @@ def teacher_has_heard_all(folders: Folders, windows: int) -> bool:
 
 
 def let_the_teacher_hear(folders: Folders, windows: int, processes: int, say: Say) -> None:
-    """Label what neither was nor comes with the code; RunError for undecodable tracks."""
+    """Label what is not labelled and does not come with the code; RunError for undecodable tracks."""
     from models.training.teacher.label import label_manifest
     from models.training.teacher.tagger import TeacherTags
 
     folders.teacher.parent.mkdir(parents=True, exist_ok=True)
     if not folders.teacher.exists():
-        released = find_released(read_manifest(folders.manifest))
+        entries = read_manifest(folders.manifest)
+        released = find_released(entries)
         if released is not None:
-            say("the labels of this very corpus come with the code")
+            tracks = len(set(released.track_ids.tolist()))
+            say(f"the labels of {tracks} of {len(entries)} tracks come with the code")
             write_labels(folders.teacher, released)
             if teacher_has_heard_all(folders, windows):
                 return
