@@ -24,18 +24,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from models.checksum import file_sha256
 from models.networks.config import TermReaderConfig
 from models.networks.term_reader import TermReader
 from models.text.tokenizer import TextTokenizer
-from models.training.checkpoint import read_extras
 from models.training.countdown import Say, counted, silent
 from models.training.mulan import TERM_READER
 from models.training.queries import mixed_queries, vocabulary
 from models.training.run import Run
 from models.training.sayings import NAMED, Saying, sayings_sha256, terms_of, the_sayings
 from models.training.tag_words import list_translations
-from models.training.text_side import open_text_side
+from models.training.text_side import is_made_of, made_of, open_text_side
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -162,7 +160,7 @@ class Told(Protocol):
     @property
     def tokenizer(self) -> TextTokenizer: ...
 
-    def before_the_map(self, texts: Sequence[str]) -> Floats:
+    def sentence_states(self, texts: Sequence[str]) -> Floats:
         """Sentence states [N, P] of texts."""
         ...
 
@@ -190,7 +188,7 @@ def make_lesson(side: Told, sayings: Sequence[Saying], config: TellingConfig) ->
     texts = list(meaning)
     return Lesson(
         texts=texts,
-        states=side.before_the_map(texts),
+        states=side.sentence_states(texts),
         meant=np.array([meaning[text] for text in texts], dtype=np.int64),
         terms=side.embed(terms),
     )
@@ -242,9 +240,9 @@ def tell_sayings(
     config = config or TellingConfig()
     side = open_text_side(run, checkpoint)
     reader = fit_to_sayings(side, config, say)
-    source = file_sha256(Run(run).checkpoint(checkpoint))
+    source = Run(run).checkpoint(checkpoint)
     header = {
-        SAYINGS: facts_of_telling(config) | {"source_sha256": source},
+        SAYINGS: made_of(source, facts_of_telling(config)),
         TERM_READER: asdict(reader.config),
     }
     side.write_reader(out, reader, header)
@@ -260,10 +258,7 @@ def fit_to_sayings(side: Told, config: TellingConfig, say: Say = silent) -> Term
 
 def is_told(out: Path, source: Path, config: TellingConfig | None = None) -> bool:
     """Whether `out` is there and made of this very checkpoint and these sayings."""
-    if not out.exists() or not source.exists():
-        return False
-    facts = facts_of_telling(config or TellingConfig())
-    return bool(read_extras(out).get(SAYINGS) == facts | {"source_sha256": file_sha256(source)})
+    return is_made_of(out, source, SAYINGS, facts_of_telling(config or TellingConfig()))
 
 
 def facts_of_telling(config: TellingConfig) -> dict[str, Any]:

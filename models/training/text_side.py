@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from models.checksum import file_sha256
 from models.networks.term_reader import TermReader
 from models.text.tokenizer import TextTokenizer
-from models.training.checkpoint import rewrite_weights
+from models.training.checkpoint import read_extras, rewrite_weights
 from models.training.manifest import ManifestEntry, read_manifest
 from models.training.mulan import TrainedMulan, load_trained_mulan
 from models.training.run import Run, RunError
@@ -56,8 +57,8 @@ class TextSide:
         """What cuts texts into pieces."""
         return self.reader.tokenizer
 
-    def before_the_map(self, texts: Sequence[str]) -> Floats:
-        """What the last map is given for texts [N, P]."""
+    def sentence_states(self, texts: Sequence[str]) -> Floats:
+        """Sentence states [N, P] of texts: what the last map is given."""
         tower = self.trained.network.text
         states = torch.from_numpy(self.reader.embed(texts)).float()
         with torch.no_grad():
@@ -69,7 +70,7 @@ class TextSide:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """Unit vectors of texts [N, E], without a term reader."""
-        return mapped(self.trained.network.text.to_embedding, self.before_the_map(texts))
+        return mapped(self.trained.network.text.to_embedding, self.sentence_states(texts))
 
     def captions(self) -> list[str]:
         """List every second track's first caption."""
@@ -90,6 +91,18 @@ class TextSide:
             {_WEIGHT: torch.from_numpy(weight)},
             said,
         )
+
+
+def made_of(source: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says of a checkpoint that was made of `source`: how, and of which bytes."""
+    return {**facts, "source_sha256": file_sha256(source)}
+
+
+def is_made_of(out: Path, source: Path, key: str, facts: Mapping[str, Any]) -> bool:
+    """Whether `out` is there and its header says, under `key`, that it was made so."""
+    if not out.exists() or not source.exists():
+        return False
+    return bool(read_extras(out).get(key) == made_of(source, facts))
 
 
 def mapped(last: nn.Linear, states: Floats) -> Floats:

@@ -38,7 +38,7 @@ class BundleTextSide:
     tokenizer: TextTokenizer
     settled: Sequence[str] = field(default=())
 
-    def before_the_map(self, texts: Sequence[str]) -> Floats:
+    def sentence_states(self, texts: Sequence[str]) -> Floats:
         """Sentence states [N, P] of texts."""
         # Texts of like length together: padding costs as much as words do.
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
@@ -53,7 +53,7 @@ class BundleTextSide:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """Unit vectors of texts [N, E]."""
-        return mapped(self.network.text.to_embedding, self.before_the_map(texts))
+        return mapped(self.network.text.to_embedding, self.sentence_states(texts))
 
     def captions(self) -> list[str]:
         """Texts that are to stay where they are."""

@@ -16,12 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from models.checksum import file_sha256
-from models.training.checkpoint import read_extras
 from models.training.queries import mixed_queries, vocabulary
 from models.training.run import Run
 from models.training.tag_words import list_translations
-from models.training.text_side import Floats, open_text_side
+from models.training.text_side import Floats, is_made_of, made_of, open_text_side
 
 _RIDGE = 1e-6
 _HEADER = "translations"
@@ -51,20 +49,18 @@ def teach_translations(run: Path, checkpoint: str, out: str, keep: float) -> int
     # What training has settled: the words that the teacher is asked by, mixtures, captions.
     settled = list(dict.fromkeys([*vocabulary(), *mixed_queries(), *side.captions()]))
     english, translated, general = (
-        side.before_the_map(texts)
+        side.sentence_states(texts)
         for texts in ([pair[0] for pair in pairs], [pair[1] for pair in pairs], settled)
     )
     weight = moved_map(side.weight, (english, translated), general, keep)
-    side.write(out, weight, {_HEADER: _facts(Run(run).checkpoint(checkpoint), keep)})
+    side.write(out, weight, {_HEADER: made_of(Run(run).checkpoint(checkpoint), _facts(keep))})
     return len(pairs)
 
 
 def is_taught(out: Path, source: Path, keep: float) -> bool:
     """Whether `out` is there and made of this very checkpoint and these translations."""
-    if not out.exists() or not source.exists():
-        return False
-    return bool(read_extras(out).get(_HEADER) == _facts(source, keep))
+    return is_made_of(out, source, _HEADER, _facts(keep))
 
 
-def _facts(source: Path, keep: float) -> dict[str, Any]:
-    return {"pairs": len(list_translations()), "keep": keep, "source_sha256": file_sha256(source)}
+def _facts(keep: float) -> dict[str, Any]:
+    return {"pairs": len(list_translations()), "keep": keep}

@@ -62,7 +62,7 @@ def teacher_has_heard_all(folders: Folders, windows: int) -> bool:
 
 
 def let_the_teacher_hear(folders: Folders, windows: int, processes: int, say: Say) -> None:
-    """Label what is not labelled and does not come with the code; RunError for undecodable tracks."""
+    """Label what neither was nor comes with the code; RunError for undecodable tracks."""
     from models.training.teacher.label import label_manifest
     from models.training.teacher.tagger import TeacherTags
 

@@ -50,7 +50,7 @@ def pack_labels(path: Path, labels: TeacherLabels, entries: Sequence[ManifestEnt
 
 
 def find_released(entries: Sequence[ManifestEntry], path: Path = PATH) -> TeacherLabels | None:
-    """Return the released labels of those entries whose files were heard; None where there are none.
+    """Return the released labels of the entries whose files were heard; None where none was.
 
     The rows come in the released order, which is that of the tracks' ids.
     """
