@@ -42,6 +42,7 @@ from models.training.corpus.rules import (
     TRAINING_LICENCES,
 )
 from models.training.evaluation.labelled import read_labelled
+from models.training.evaluation.sources import EVALUATED_PACKAGES
 from models.training.manifest import ManifestError, read_manifest
 
 RATE_HZ = 24_000
@@ -290,8 +291,16 @@ def test_manifests_part_training_from_held_out(tmp_path: Path) -> None:
         assemble(straddling, [], [], [])
     trained_on = next(entry for entry in entries if entry.split == "train")
     labelled = dataclasses.replace(trained_on, id=read_labelled()[0].id)
-    with pytest.raises(ManifestError, match="held out for the labelled evaluation"):
-        assemble([labelled], [], [], [])
+    judged = EVALUATED_PACKAGES[0]
+    fetched_twice = dataclasses.replace(trained_on, source=f"{judged.name} {judged.version}")
+    for leak in (labelled, fetched_twice):
+        with pytest.raises(ManifestError, match="held out for the labelled evaluation"):
+            assemble([leak], [], [], [])
+
+
+def test_no_package_is_trained_on_that_only_judges() -> None:
+    judging = {judged.name for judged in EVALUATED_PACKAGES}
+    assert judging.isdisjoint(listed.name for listed in PACKAGES if listed.split != "test")
 
 
 def test_opus_is_the_same_bytes_every_time_and_decodes_to_what_was_written(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from models.training.corpus.released import with_released_texts
 from models.training.corpus.renders import STYLE_LIBRARY, build_renders, plan_jobs
 from models.training.corpus.scores import build_scores
 from models.training.evaluation.labelled import read_labelled
+from models.training.evaluation.sources import EVALUATED_PACKAGES
 from models.training.manifest import (
     ManifestEntry,
     ManifestError,
@@ -124,10 +125,17 @@ def assemble(
 
 
 def check_not_evaluated(entries: Sequence[ManifestEntry]) -> None:
-    """Raise ManifestError where a labelled recording of the evaluation would be trained on."""
+    """Raise ManifestError where a labelled recording of the evaluation would be trained on.
+
+    Packages that only evaluation fetches name their files otherwise: none of theirs is taken.
+    """
     labelled = {item.id for item in read_labelled()}
+    only_judging = {package.name for package in EVALUATED_PACKAGES}
     trained = sorted(
-        entry.id for entry in entries if entry.split != "test" and entry.id in labelled
+        entry.id
+        for entry in entries
+        if entry.split != "test"
+        and (entry.id in labelled or entry.source.split()[0] in only_judging)
     )
     if trained:
         raise ManifestError(f"{', '.join(trained)}: held out for the labelled evaluation")

@@ -432,12 +432,6 @@ PACKAGES: tuple[Package, ...] = (
         "train",
     ),
     Package(
-        "brainparty-data",
-        "0.61+dfsg-7",
-        "fc01026824b6274eff222c9163ba134fc90889bd7d688091ffdee8e12cefc4d4",
-        "train",
-    ),
-    Package(
         "raincat-data",
         "1.1.1.2-4",
         "c5f65afaefdc30f5f2fa55ebed12dadf9677166fcd551b36771c5102bbaa4279",
