@@ -168,19 +168,6 @@ def test_pieces_are_found_and_others_left_out_with_a_reason(tmp_path: Path) -> N
     assert "GPL-2" in reasons["alone.ogg"]
 
 
-def test_a_file_without_a_suffix_is_audio_where_the_package_says_so(tmp_path: Path) -> None:
-    root = make_package(tmp_path, "game", {"cave.opus": tune(1)})
-    place = root / "usr/share/games/game/music"
-    (place / "cave.opus").rename(place / "cave")
-    (place / "cave.tags").write_bytes((place / "cave").read_bytes())
-    assert list(find_pieces(package("game"), root)) == []
-    named = package("game", bare=("*/game/music/*",))
-    (found,) = (item for item in find_pieces(named, root) if isinstance(item, Piece))
-    assert found.found.inner_path.endswith("/music/cave")
-    (kept,) = recordings.place_pieces([found], tmp_path / "out")
-    assert (kept.path.name, probe(kept.path).codec) == ("music-cave", "opus")
-
-
 def test_what_a_person_read_must_stand_in_the_copyright_file(tmp_path: Path) -> None:
     root = make_package(tmp_path, "game", {"tune.opus": tune(1)})
     honest = package("game", terms=Declared("GPL-3+", "The Team", "2003 The Team 2005 Others"))

@@ -27,14 +27,14 @@ class Cost:
 
 
 # corpus: 3 min of downloads, 1 of reading, 2 of fingerprints, 13 for 3,498 renders (three processes
-# on two cores, 4.4 a second), 1 for the scores. teacher: 11,164 windows at 1.9 a second of a core.
-# mels: 44.1 hours at 430 times realtime. evaluation: 5.7 hours to embed at 210 times realtime,
-# 1,113 windows for the teacher, and the judging.
+# on two cores, 4.4 a second). teacher: 9,841 windows at 1.9 a second of a core. mels: 39.9 hours at
+# 430 times realtime. evaluation: 5.7 hours to embed at 210 times realtime, 1,113 windows for the
+# teacher, and the judging.
 STEP_COSTS = {
-    "corpus": Cost(1260, 17000, 6400),
+    "corpus": Cost(1200, 17000, 6100),
     "text": Cost(20, 96, 46),
-    "teacher": Cost(5890, 52, 30),
-    "mels": Cost(370, 2380),
+    "teacher": Cost(5180, 45, 30),
+    "mels": Cost(335, 2140),
     "average": Cost(2, 10),
     "translate": Cost(15, 10),
     "tell": Cost(300, 14),

@@ -15,8 +15,7 @@ TEXT_ENCODER = (
 )
 
 SOURCES = (
-    "Package, version, licence, attribution and checksum of each recording, and of each piece of "
-    "Freedoom's that was played from its score, stand in "
+    "Each recording's package, version, licence, attribution and checksum stand in "
     "`models/training/corpus/sources.jsonl`; `muquery train corpus build` makes the same corpus "
     "again, `muquery train bundled` this bundle. Nearly all recordings are music of free games: "
     "expect that taste."

