@@ -1,6 +1,6 @@
 """The teacher's labels of the released corpus, small enough for the repository.
 
-Legend: R windows (rows), K columns, N tracks.
+Legend: R windows (rows), K columns.
 
 Hearing the corpus costs an hour and a half of a core, and what is heard is always the same. Logits
 and embeddings are kept in eight bits each, on a scale of each column's own; the steps are some
