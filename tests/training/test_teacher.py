@@ -278,7 +278,7 @@ def test_labels_of_another_teacher_are_not_mixed_in(tmp_path: Path) -> None:
         read_labels(path)
 
 
-def test_released_labels_serve_the_corpus_that_they_are_about_only(tmp_path: Path) -> None:
+def test_released_labels_serve_the_very_files_that_were_heard(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     entries = [_entry("b", 24.0), _entry("a", 12.0)]
     labels = TeacherLabels(

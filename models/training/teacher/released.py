@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training.manifest import ManifestEntry
-from models.training.teacher.label_store import TEACHER, TeacherLabels
+from models.training.teacher.label_store import TEACHER, TeacherLabels, without_tracks
 from models.whole_file import whole_file
 
 PATH = Path(__file__).with_name("released_labels.npz")
@@ -60,20 +60,21 @@ def find_released(entries: Sequence[ManifestEntry], path: Path = PATH) -> Teache
         if str(stored["teacher"]) != TEACHER:
             return None
         marks = _marks(entries)
-        heard = [
-            marks.get(track) == mark.tobytes()
+        others = [
+            track
             for track, mark in zip(stored["tracks"].tolist(), stored["files"], strict=True)
+            if marks.get(track) != mark.tobytes()
         ]
-        if not any(heard):
+        if len(others) == len(stored["tracks"]):
             return None
-        kept = np.asarray(heard)[stored["rows"]]
-        return TeacherLabels(
-            track_ids=stored["tracks"][stored["rows"][kept]],
-            starts_s=stored["starts_s"][kept],
-            durations_s=stored["durations_s"][kept],
-            logits=_unpacked("logits", stored)[kept],
-            embeddings=_unpacked("embeddings", stored)[kept].astype(np.float16),
+        labels = TeacherLabels(
+            track_ids=stored["tracks"][stored["rows"]],
+            starts_s=stored["starts_s"],
+            durations_s=stored["durations_s"],
+            logits=_unpacked("logits", stored),
+            embeddings=_unpacked("embeddings", stored).astype(np.float16),
         )
+    return without_tracks(labels, others)
 
 
 def _packed(name: str, values: NDArray[np.float32]) -> dict[str, Any]:
