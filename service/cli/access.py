@@ -7,17 +7,20 @@ running service where `--url` names one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.orm import Session
 
 from service import keys
 from service.audit import LOCAL, record
 from service.cli.client import connect, upgrade_database
 from service.cli.options import Key, Limit, Url, read_settings, target
 from service.cli.output import CliError, console, error_console, print_table
-from service.database.engine import Database
+from service.database.engine import Database, opened_database
 from service.database.tables import ApiKey
 from service.keys import LastAdminKey, Scope
 
@@ -44,7 +47,7 @@ def create_key(
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     kind = {"rate_factor": rate, "per_address": per_address}
     if url is None:
-        with _database().write() as session:
+        with _writing() as session:
             new = keys.create_key(session, name, scopes, expires_at, **kind)  # type: ignore[arg-type]
             record(session, LOCAL, "create_key", new.id)
         secret = new.secret
@@ -58,7 +61,7 @@ def create_key(
 def list_keys(url: Url = None, key: Key = None) -> None:
     """List the keys; their secrets are not stored."""
     if url is None:
-        with _database().read() as session:
+        with _reading() as session:
             rows = [_row(_fields(found)) for found in keys.list_keys(session)]
     else:
         rows = [_row(item) for item in reversed(_all_keys(url, key))]
@@ -76,7 +79,7 @@ def revoke_key(
     """Make a key useless from now on."""
     if url is None:
         try:
-            with _database().write() as session:
+            with _writing() as session:
                 keys.revoke_key(session, key_id, allow_last_admin=last_admin)
                 record(session, LOCAL, "revoke_key", key_id)
         except LastAdminKey:
@@ -98,7 +101,7 @@ def rotate_key(
     """Make a new key of the same kind in place of this one; it is shown once."""
     grace = timedelta(hours=grace_hours)
     if url is None:
-        with _database().write() as session:
+        with _writing() as session:
             new = keys.rotate_key(session, key_id, grace)
             record(session, LOCAL, "rotate_key", f"{key_id}/{new.id}")
         secret = new.secret
@@ -198,7 +201,19 @@ def _over_http(url: str | None, key: str | None, method: str, path: str, **conte
     return asyncio.run(send())
 
 
-def _database() -> Database:
+@contextmanager
+def _reading() -> Iterator[Session]:
+    with _opened() as database, database.read() as session:
+        yield session
+
+
+@contextmanager
+def _writing() -> Iterator[Session]:
+    with _opened() as database, database.write() as session:
+        yield session
+
+
+def _opened() -> AbstractContextManager[Database]:
     settings = read_settings()
     upgrade_database(settings)
-    return Database(settings.resolved_database_url)
+    return opened_database(settings.resolved_database_url)

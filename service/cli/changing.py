@@ -14,7 +14,7 @@ from service.audit import LOCAL, record
 from service.cli.client import Client, connect, upgrade_database
 from service.cli.options import Key, Url, read_settings, target
 from service.cli.output import CliError, clock, console, error_console, print_table
-from service.database.engine import Database
+from service.database.engine import opened_database
 from service.settings import Settings
 from service.switching import registry, switch
 
@@ -157,12 +157,11 @@ def _use_now(source: str | None) -> None:
         found = bundle_of(settings, source) or identity_of(bundle_loader(settings)(source), source)
     except ModelError as error:
         raise CliError(str(error)) from None
-    database = Database(settings.resolved_database_url)
-    with database.write() as session:
-        registry.register(session, found)
-        record(session, LOCAL, "activate_model", found.model_id)
-    switch.switch_now(database, found.model_id)
-    database.dispose()
+    with opened_database(settings.resolved_database_url) as database:
+        with database.write() as session:
+            registry.register(session, found)
+            record(session, LOCAL, "activate_model", found.model_id)
+        switch.switch_now(database, found.model_id)
     console().print(
         f"the library is served with {found.name} ({found.model_id}) from now on; tracks that it "
         "has not analysed come back one by one.",

@@ -82,6 +82,16 @@ class Database:
 
 
 @contextmanager
+def opened_database(url: str) -> Iterator[Database]:
+    """A database whose connections are closed at the end of the block, also on an error."""
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextmanager
 def added_to_writes(add: Callable[[Session], None]) -> Iterator[None]:
     """Within the block, and in threads that inherit its context, every write commits this too."""
     token = _added_to_writes.set(add)

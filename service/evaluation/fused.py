@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from models.interface import MusicTextEncoder
-from service.database.engine import Database
+from service.database.engine import opened_database
 from service.database.migrate import migrate
 from service.database.tables import Track, TrackState
 from service.evaluation.music import LabelledMusic
@@ -125,19 +125,17 @@ def _by_words(music: LabelledMusic, questions: Sequence[Question]) -> list[list[
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'words.sqlite3'}"
         migrate(url)
-        database = Database(url)
-        with database.write() as session:
-            pks = range(len(music.tracks))
-            session.add_all(_row(place, music) for place in pks)
-            session.flush()
-            refresh_track_texts(session, list(pks))
-        with database.read() as session:
-            found = [
-                find_matches(session, keyword_query([question.text]), limit=WINDOW)
-                for question in questions
-            ]
-        database.dispose()
-    return found
+        with opened_database(url) as database:
+            with database.write() as session:
+                pks = range(len(music.tracks))
+                session.add_all(_row(place, music) for place in pks)
+                session.flush()
+                refresh_track_texts(session, list(pks))
+            with database.read() as session:
+                return [
+                    find_matches(session, keyword_query([question.text]), limit=WINDOW)
+                    for question in questions
+                ]
 
 
 def _row(place: int, music: LabelledMusic) -> Track:

@@ -69,7 +69,7 @@ class AllowedFolders:
             allowed = any(real.is_relative_to(root.resolve()) for root in self.roots)
         except (OSError, RuntimeError):  # a loop of links, a name that is too long
             raise FolderNotAllowed from None
-        if not allowed:
+        if not allowed or _is_a_loop(real):
             raise FolderNotAllowed
         if not real.is_dir():
             raise FolderNotFound
@@ -111,6 +111,11 @@ class FolderScan:
                     yield FoundFile(path, _size(entry))
                 else:
                     self.ignored += 1
+
+
+def _is_a_loop(resolved: Path) -> bool:
+    # From Python 3.13 on `resolve` leaves a loop of links in the path instead of raising.
+    return any(step.is_symlink() for step in (resolved, *resolved.parents))
 
 
 def is_audio_name(name: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from service.database.engine import Database, database_now, normalised_url
+from service.database.engine import Database, database_now, normalised_url, opened_database
 from service.database.tables import ServiceState, Track
 from tests.support.rows import new_track
 
@@ -105,6 +105,21 @@ def test_unfit_urls_are_refused(url: str) -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_postgres_means_psycopg(scheme: str) -> None:
     assert normalised_url(f"{scheme}://u@h/d").drivername == "postgresql+psycopg"
+
+
+def test_an_opened_database_is_closed_also_on_an_error(tmp_path: Path) -> None:
+    closed: list[object] = []
+
+    def use_and_fail() -> None:
+        with opened_database(f"sqlite:///{tmp_path / 'one.sqlite3'}") as database:
+            sa.event.listen(database.engine, "close", lambda one, _: closed.append(one))
+            database.ping()
+            assert not closed
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        use_and_fail()
+    assert len(closed) == 1
 
 
 def test_many_may_open_a_new_sqlite_file_at_once(tmp_path: Path) -> None:
