@@ -33,13 +33,21 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
 ) -> None:
     """Serve the page and the API, and analyse what is uploaded (unless MUQUERY_WORKER=off)."""
-    from service.api.app import create_app
-
     settings = read_settings(host=host, port=port)
     start_logging(settings)
     upgrade_database(settings)
     services = services_of(settings)
-    services.access.check_bind(services.database)
+    try:
+        services.access.check_bind(services.database)
+        _listen(settings, services)
+    finally:
+        # The application has done so where it was started; a second time does no harm.
+        services.database.dispose()
+
+
+def _listen(settings: Settings, services: Services) -> None:
+    from service.api.app import create_app
+
     listener = bind(settings)
     app = create_app(settings, services)
     config = uvicorn.Config(
